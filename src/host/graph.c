@@ -1,0 +1,53 @@
+/* graph.c - one call frozen with its pointers: a CUDA graph, or on the CPU a remembered batch. */
+#include "internal.h"
+
+#include "error.h"
+
+#include <stdlib.h>
+
+struct rondo_graph {
+  const rondo_plan *plan;
+  rondo_context *ctx;
+  rondo_batch batch;
+  void *recorded; /* the backend's graph; NULL: the backend has none, launch executes the batch */
+};
+
+static rondo_status record(rondo_graph *graph) {
+  const rondo_backend_ops *ops = graph->ctx->ops;
+  if (!ops->capture_begin) return RONDO_OK;
+  TRY(ops->capture_begin(graph->ctx));
+  rondo_status status = rondo_execute(graph->plan, graph->ctx, &graph->batch);
+  rondo_status ended = ops->capture_end(graph->ctx, status == RONDO_OK, &graph->recorded);
+  return status != RONDO_OK ? status : ended;
+}
+
+rondo_status rondo_graph_create(rondo_graph **graph, const rondo_plan *plan, rondo_context *ctx,
+                                const rondo_batch *batch) {
+  REQUIRE(graph, "rondo_graph_create: graph is NULL");
+  *graph = NULL;
+  TRY(rondo_check_batch("rondo_graph_create", plan, ctx, batch));
+  rondo_graph *made = malloc(sizeof *made);
+  if (!made) return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_graph_create: no host memory");
+  *made = (rondo_graph){.plan = plan, .ctx = ctx, .batch = *batch};
+  rondo_status status = record(made);
+  if (status == RONDO_OK)
+    *graph = made;
+  else
+    free(made);
+  return status;
+}
+
+rondo_status rondo_graph_launch(rondo_graph *graph, rondo_context *ctx) {
+  REQUIRE(graph, "rondo_graph_launch: graph is NULL");
+  REQUIRE(ctx, "rondo_graph_launch: ctx is NULL");
+  REQUIRE(ctx == graph->ctx, "rondo_graph_launch: ctx %p is not the context the graph was made with, %p", (void *)ctx,
+          (void *)graph->ctx);
+  if (graph->recorded) return ctx->ops->graph_launch(ctx, graph->recorded);
+  return rondo_execute(graph->plan, ctx, &graph->batch);
+}
+
+void rondo_graph_destroy(rondo_graph *graph) {
+  if (!graph) return;
+  if (graph->recorded) graph->ctx->ops->graph_destroy(graph->recorded);
+  free(graph);
+}
