@@ -260,9 +260,9 @@ typedef struct rondo_strides {
 } rondo_strides;
 
 /* Everything one call reads and writes. Pointers are memory of the context's backend and hold floats, but for lengths,
- * mask, slots and restart (host). No output may share memory with another field, except h_n with h_0 and c_n with
- * c_0, which update the state in place. The library keeps no pointer after the call, but on CUDA all of them are used
- * until the stream has come past it. */
+ * mask, slots and restart (host). At least one of y, y_last, h_n and c_n is required. No output may share memory with
+ * another field, except h_n with h_0 and c_n with c_0, which update the state in place. The library keeps no pointer
+ * after the call, but on CUDA all of them are used until the stream has come past it. */
 typedef struct rondo_batch {
   int batch, timesteps;   /* required: N in 1..max_batch, T in 1..max_timesteps */
   const int32_t *lengths; /* not offered yet: (N), each 0..timesteps; NULL: all full */

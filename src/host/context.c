@@ -2,7 +2,7 @@
  *
  * librondo does not link CUDA. The CUDA backend is a module, librondo_cuda, opened here when a context asks for it; or,
  * in a static program, the archive librondo_cuda.a, whose entry point the weak reference below then finds. */
-#define _GNU_SOURCE /* dladdr */
+#define _GNU_SOURCE /* dladdr, RTLD_NODELETE */
 #include "internal.h"
 
 #include "error.h"
@@ -11,8 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MODULE_FILE "librondo_cuda.so.0"
+
+/* Never unloaded again: plans keep pointers into it, and the CUDA runtime does not like to be. */
+#define MODULE_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)
 
 __attribute__((weak)) rondo_cuda_backend_function rondo_cuda_backend;
 
@@ -26,32 +30,27 @@ static void *open_module(void) {
     const char *slash = strrchr(here.dli_fname, '/');
     int folder = slash ? (int)(slash - here.dli_fname) + 1 : 0;
     int length = snprintf(path, sizeof path, "%.*s" MODULE_FILE, folder, here.dli_fname);
-    void *module = folder && length < (int)sizeof path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (module) return module;
+    int fits = folder && length < (int)sizeof path;
+    if (fits && access(path, F_OK) == 0) return dlopen(path, MODULE_FLAGS);
   }
-  return dlopen(MODULE_FILE, RTLD_NOW | RTLD_LOCAL);
+  return dlopen(MODULE_FILE, MODULE_FLAGS);
 }
 
-static rondo_status find_cuda(const rondo_backend_ops **ops, void **module) {
+static rondo_status find_cuda(const rondo_backend_ops **ops) {
   rondo_cuda_backend_function *entry = rondo_cuda_backend;
   if (!entry) {
-    *module = open_module();
-    if (!*module) {
+    void *module = open_module();
+    if (!module) {
       const char *why = dlerror();
       return rondo_fail(RONDO_UNAVAILABLE, "the CUDA module cannot be opened: %s", why ? why : MODULE_FILE);
     }
-    *(void **)&entry = dlsym(*module, "rondo_cuda_backend");
+    *(void **)&entry = dlsym(module, "rondo_cuda_backend");
     if (!entry) return rondo_fail(RONDO_UNAVAILABLE, MODULE_FILE " has no rondo_cuda_backend: another library's file?");
   }
   *ops = entry(&core);
   if (!*ops || (*ops)->version != RONDO_MODULE_VERSION)
     return rondo_fail(RONDO_UNAVAILABLE, MODULE_FILE " is of another version than this librondo, %s", rondo_version());
   return RONDO_OK;
-}
-
-static void free_context(rondo_context *ctx) {
-  if (ctx->module) dlclose(ctx->module);
-  free(ctx);
 }
 
 static rondo_status open_backend(rondo_context **out, const rondo_context_desc *desc, rondo_backend backend) {
@@ -61,13 +60,13 @@ static rondo_status open_backend(rondo_context **out, const rondo_context_desc *
   if (ctx->desc.threads == 0) ctx->desc.threads = 1;
   rondo_status status = RONDO_OK;
   switch (backend) {
-    case RONDO_CUDA: status = find_cuda(&ctx->ops, &ctx->module); break;
+    case RONDO_CUDA: status = find_cuda(&ctx->ops); break;
     case RONDO_REFERENCE: ctx->ops = &rondo_reference_ops; break;
     default: ctx->ops = &rondo_cpu_ops;
   }
   if (status == RONDO_OK) status = ctx->ops->open(ctx);
   if (status != RONDO_OK) {
-    free_context(ctx);
+    free(ctx);
     return status;
   }
   *out = ctx;
@@ -106,7 +105,7 @@ rondo_status rondo_context_create(rondo_context **ctx, const rondo_context_desc 
 void rondo_context_destroy(rondo_context *ctx) {
   if (!ctx) return;
   ctx->ops->close(ctx);
-  free_context(ctx);
+  free(ctx);
 }
 
 rondo_backend rondo_context_backend(const rondo_context *ctx) {

@@ -20,7 +20,6 @@ struct rondo_context {
   const rondo_backend_ops *ops;
   int variant; /* what plans and parameter blocks depend on: the instruction set of the CPU, the GPU's ordinal */
   void *state; /* the backend's own */
-  void *module; /* dlopen's handle of the module that ops comes from, or NULL */
   char text[256];
 };
 
