@@ -23,7 +23,7 @@
  *
  * Zero is a working default for every struct field not marked "required", so designated initialisers are enough:
  *
- *     rondo_plan_desc desc = { .layer = { .input_size = 28, .hidden_size = 128 }, .max_batch = 1, .max_timesteps = 28 };
+ *     rondo_plan_desc desc = {.layer = {.input_size = 28, .hidden_size = 128}, .max_batch = 1, .max_timesteps = 28};
  *
  * Fields and enumerators marked "not offered yet" keep their place for coming versions; any value but zero gives
  * RONDO_UNSUPPORTED and a sentence. The library never prints, exits, aborts, reads the environment, or allocates memory
@@ -93,7 +93,7 @@ struct CUstream_st; /* cudaStream_t is a pointer to it; so no CUDA header is nee
 typedef struct rondo_context_desc {
   rondo_backend backend;
   int device;                 /* CUDA: the ordinal of the GPU */
-  struct CUstream_st *stream; /* CUDA: a cudaStream_t, borrowed until the context is destroyed; NULL: the default stream */
+  struct CUstream_st *stream; /* CUDA: a cudaStream_t, borrowed while the context lives; NULL: the default stream */
   int threads;                /* CPU: how many threads compute, the caller's included; 0 and 1: the caller's alone */
   rondo_isa max_isa;          /* CPU: use nothing newer; the best the machine has within this limit is taken */
 } rondo_context_desc;
@@ -131,7 +131,7 @@ RONDO_API void rondo_free(rondo_context *ctx, void *pointer);
  * happened when the call returns, so do not call it while the stream is being captured. */
 RONDO_API rondo_status rondo_copy(rondo_context *ctx, void *to, const void *from, size_t bytes);
 
-/* ---- Plan: what is computed, and how large it may get ------------------------------------------------------------- */
+/* ---- Plan: what is computed, and how large it may get ------------------------------------------------------------ */
 
 typedef enum rondo_cell {
   RONDO_LSTM = 0,
@@ -218,7 +218,7 @@ RONDO_API const rondo_sizes *rondo_plan_sizes(const rondo_plan *plan);
  * Belongs to the plan; "" for NULL. */
 RONDO_API const char *rondo_plan_text(const rondo_plan *plan);
 
-/* ---- Parameters --------------------------------------------------------------------------------------------------- */
+/* ---- Parameters -------------------------------------------------------------------------------------------------- */
 
 /* The order in which a framework lays out weights (F the inputs of the layer: C, or H above the first layer). */
 typedef enum rondo_format {
@@ -250,7 +250,7 @@ typedef struct rondo_weights {
 RONDO_API rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params,
                                   const rondo_weights *weights);
 
-/* ---- Batch: one call ----------------------------------------------------------------------------------------------- */
+/* ---- Batch: one call --------------------------------------------------------------------------------------------- */
 
 /* Distances in elements. 0 means dense in the plan's layout. Rows may have gaps; rows of x may also overlap or repeat
  * (a window sliding over a signal), rows of y must not. Element (n, t, j) is at n * sequence + t * timestep + j. */
@@ -278,9 +278,9 @@ typedef struct rondo_batch {
   void *workspace;        /* required if sizes.workspace is not 0: aligned to 64 bytes; not shared by calls in flight */
   void *reserve;          /* not offered yet (training) */
   rondo_strides x_strides, y_strides;
-  size_t y_last_stride;   /* from row n to row n + 1 of y_last; 0: D*H */
-  size_t state_stride;    /* from row n to row n + 1 of h_0, c_0, h_n and c_n; 0: H. Layers are N such rows apart */
-  uint64_t seed;          /* not used yet (dropout) */
+  size_t y_last_stride; /* from row n to row n + 1 of y_last; 0: D*H */
+  size_t state_stride;  /* from row n to row n + 1 of h_0, c_0, h_n and c_n; 0: H. Layers are N such rows apart */
+  uint64_t seed;        /* not used yet (dropout) */
   const void *dy, *dy_last, *dh_n, *dc_n; /* backward only, from here on; not used yet */
   void *dx, *dparams, *dh_0, *dc_0;
   int accumulate;
@@ -302,7 +302,7 @@ RONDO_API rondo_status rondo_forward(const rondo_plan *plan, rondo_context *ctx,
 /* Gradients of the last rondo_forward of a training plan. Not offered yet: always RONDO_UNSUPPORTED. */
 RONDO_API rondo_status rondo_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
 
-/* ---- Graph: one call, frozen ---------------------------------------------------------------------------------------- */
+/* ---- Graph: one call, frozen ------------------------------------------------------------------------------------- */
 
 /* A call with its pointers and sizes fixed, for many cheap launches: on CUDA a CUDA graph (one launch in place of two
  * per timestep), elsewhere a remembered rondo_batch. The memory behind the pointers may change between launches. */

@@ -83,7 +83,7 @@ static rondo_status open_any(rondo_context **out, const rondo_context_desc *desc
   rondo_fail(RONDO_OK, "%s", before);
   TRY(open_backend(out, desc, RONDO_CPU));
   size_t used = strlen((*out)->text);
-  snprintf((*out)->text + used, sizeof (*out)->text - used, " (cuda not used: %s)", why);
+  snprintf((*out)->text + used, sizeof(*out)->text - used, " (cuda not used: %s)", why);
   return RONDO_OK;
 }
 

@@ -8,7 +8,8 @@ rondo_status rondo_check_match(const char *who, const rondo_plan *plan, const ro
   REQUIRE(plan->ops == ctx->ops, "%s: the plan is for the backend %s, the context's is %s", who, plan->ops->name,
           ctx->ops->name);
   REQUIRE(plan->variant == ctx->variant,
-          "%s: the plan is for another instruction set or device (%s) than the context (%s)", who, plan->text, ctx->text);
+          "%s: the plan is for another instruction set or device (%s) than the context (%s)", who, plan->text,
+          ctx->text);
   return RONDO_OK;
 }
 
@@ -118,7 +119,7 @@ rondo_status rondo_check_batch(const char *who, const rondo_plan *plan, const ro
   if (!plan->ops->check_params) return RONDO_OK;
   for (int layer = 0; layer < plan->desc.layer.num_layers; layer++) {
     const unsigned char *part = (const unsigned char *)batch->params + rondo_layer_params_offset(plan, layer);
-    TRY(plan->ops->check_params(plan, rondo_layer_inputs(plan, layer), part, layer));
+    TRY(plan->ops->check_params(who, plan, rondo_layer_inputs(plan, layer), part, layer));
   }
   return RONDO_OK;
 }

@@ -1,7 +1,7 @@
 /* internal.h - the objects behind the public handles, and what a backend provides.
  *
  * plan.c, context.c, execute.c, params.c and graph.c check arguments and resolve them; everything that differs between
- * backends is a function in rondo_backend_ops or rondo_algorithm_ops, whose rows live in reference.c, cpu/ and cuda/. */
+ * backends is a function of rondo_backend_ops or rondo_algorithm_ops. Their rows are in reference.c, cpu/ and cuda/. */
 #ifndef RONDO_INTERNAL_H
 #define RONDO_INTERNAL_H
 
@@ -27,13 +27,13 @@ struct rondo_plan {
   rondo_plan_desc desc; /* as given; num_layers at least 1 */
   const rondo_backend_ops *ops;
   const rondo_algorithm_ops *algorithm;
-  int variant;             /* of the context it was made with */
-  int chunk;               /* timesteps whose x is brought in ahead of the recurrence at a time */
-  size_t layer_params[2];  /* bytes of the parameter block for the first layer, and for each above it */
-  size_t between_bytes;    /* one of up to two buffers (T, N, H) between stacked layers */
-  size_t layer_workspace;  /* bytes the algorithm needs for a layer, the same for all */
+  int variant;            /* of the context it was made with */
+  int chunk;              /* timesteps whose x is brought in ahead of the recurrence at a time */
+  size_t layer_params[2]; /* bytes of the parameter block for the first layer, and for each above it */
+  size_t between_bytes;   /* one of up to two buffers (T, N, H) between stacked layers */
+  size_t layer_workspace; /* bytes the algorithm needs for a layer, the same for all */
   rondo_sizes sizes;
-  char note[96];           /* the algorithm's part of text */
+  char note[96]; /* the algorithm's part of text */
   char text[256];
 };
 
@@ -75,7 +75,7 @@ struct rondo_algorithm_ops {
 struct rondo_backend_ops {
   rondo_backend id;
   const char *name;
-  int version; /* RONDO_MODULE_VERSION it was built with */
+  int version;                           /* RONDO_MODULE_VERSION it was built with */
   const rondo_algorithm_ops *algorithms; /* in order of preference */
   int algorithm_count;
   const struct rondo_kernel *kernels; /* every kernel by name, for tests (may be NULL) */
@@ -91,8 +91,8 @@ struct rondo_backend_ops {
   /* Bytes of one layer's parameters (a multiple of 256), SIZE_MAX when they do not fit; then filling them. */
   size_t (*params_bytes)(const rondo_plan *plan, size_t inputs);
   rondo_status (*pack)(const rondo_plan *plan, rondo_context *ctx, size_t inputs, void *to, const rondo_weights *from);
-  /* Optional: refuses a layer's parameters that were not packed for this plan. layer: for the sentence. */
-  rondo_status (*check_params)(const rondo_plan *plan, size_t inputs, const void *params, int layer);
+  /* Optional: refuses a layer's parameters that were not packed for this plan. who and layer: for the sentence. */
+  rondo_status (*check_params)(const char *who, const rondo_plan *plan, size_t inputs, const void *params, int layer);
 
   /* Optional, all four or none: what is enqueued between begin and end becomes a graph instead of running.
    * end is always called after begin; keep = 0 throws the recording away, and graph may then be NULL. */
@@ -130,7 +130,8 @@ rondo_status rondo_host_copy(rondo_context *ctx, void *to, const void *from, siz
 /* plan.c: used to measure (arena on NULL) and to carve, so that the two cannot disagree. */
 void rondo_carve_workspace(const rondo_plan *plan, rondo_arena *arena, rondo_workspace *parts);
 
-/* execute.c: is the plan for this context? Then the checks of rondo_forward, and the call without them. who: the public function's name. */
+/* execute.c: is the plan for this context? Then the checks of rondo_forward, and the call without them. who: the public
+ * function's name. */
 rondo_status rondo_check_match(const char *who, const rondo_plan *plan, const rondo_context *ctx);
 rondo_status rondo_check_batch(const char *who, const rondo_plan *plan, const rondo_context *ctx,
                                const rondo_batch *batch);

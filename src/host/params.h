@@ -14,8 +14,8 @@ static inline size_t rondo_weights_gate(const rondo_weights *from, int g) {
 }
 
 /* Element (k, gate g of unit j) of a matrix with `rows` inputs: (rows, 4H) for Keras, (4H, rows) for the others. */
-static inline float rondo_weights_at(const rondo_weights *from, const float *matrix, size_t rows, size_t units, size_t k,
-                                     int g, size_t j) {
+static inline float rondo_weights_at(const rondo_weights *from, const float *matrix, size_t rows, size_t units,
+                                     size_t k, int g, size_t j) {
   size_t column = rondo_weights_gate(from, g) * units + j;
   return from->format == RONDO_KERAS ? matrix[k * RONDO_GATES * units + column] : matrix[column * rows + k];
 }

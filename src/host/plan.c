@@ -87,7 +87,8 @@ void rondo_carve_workspace(const rondo_plan *plan, rondo_arena *arena, rondo_wor
   parts->layer = rondo_arena_take(arena, plan->layer_workspace, 1);
 }
 
-static rondo_status size_memory(rondo_plan *plan) {
+/* The caller's arrays must be addressable before any algorithm thinks about them. */
+static rondo_status size_arrays(rondo_plan *plan) {
   const rondo_plan_desc *desc = &plan->desc;
   size_t n = (size_t)desc->max_batch, t = (size_t)desc->max_timesteps;
   size_t c = (size_t)desc->layer.input_size, h = (size_t)desc->layer.hidden_size;
@@ -95,14 +96,17 @@ static rondo_status size_memory(rondo_plan *plan) {
   plan->between_bytes = float_bytes(n, t, h);
   TRY(check_fits(plan->between_bytes, "y", desc));
   plan->sizes.state = float_bytes((size_t)desc->layer.num_layers, n, h);
-  TRY(check_fits(plan->sizes.state, "the state", desc));
+  return check_fits(plan->sizes.state, "the state", desc);
+}
+
+static rondo_status size_workspace(rondo_plan *plan) {
   if (!plan->algorithm->forward) {
     rondo_arena arena = {0};
     rondo_workspace parts;
     rondo_carve_workspace(plan, &arena, &parts);
     plan->sizes.workspace = arena.used;
   }
-  return check_fits(plan->sizes.workspace, "the workspace", desc);
+  return check_fits(plan->sizes.workspace, "the workspace", &plan->desc);
 }
 
 /* The first algorithm of the backend that fits, or the one that was asked for. */
@@ -117,8 +121,8 @@ static rondo_status choose_algorithm(rondo_plan *plan, const rondo_context *ctx)
     tried++;
   }
   if (!tried)
-    return rondo_fail(RONDO_UNSUPPORTED, "rondo_plan_create: algorithm %d is not offered by the backend %s", (int)wanted,
-                      plan->ops->name);
+    return rondo_fail(RONDO_UNSUPPORTED, "rondo_plan_create: algorithm %d is not offered by the backend %s",
+                      (int)wanted, plan->ops->name);
   return status;
 }
 
@@ -126,9 +130,9 @@ static void describe(rondo_plan *plan) {
   const rondo_plan_desc *d = &plan->desc;
   char layers[16] = "";
   if (d->layer.num_layers > 1) snprintf(layers, sizeof layers, "l%d", d->layer.num_layers);
-  snprintf(plan->text, sizeof plan->text, "%s/%s lstm:n%dt%dc%dh%d%s%s%s%s f32%s%s%s, workspace %zu KiB", plan->ops->name,
-           plan->algorithm->name, d->max_batch, d->max_timesteps, d->layer.input_size, d->layer.hidden_size, layers,
-           d->layer.go_backwards ? ":back" : "", d->layer.no_bias ? ":nobias" : "",
+  snprintf(plan->text, sizeof plan->text, "%s/%s lstm:n%dt%dc%dh%d%s%s%s%s f32%s%s%s, workspace %zu KiB",
+           plan->ops->name, plan->algorithm->name, d->max_batch, d->max_timesteps, d->layer.input_size,
+           d->layer.hidden_size, layers, d->layer.go_backwards ? ":back" : "", d->layer.no_bias ? ":nobias" : "",
            d->layout == RONDO_TIME_MAJOR ? ":time" : "", d->allow_tf32 ? " tf32" : "", plan->note[0] ? ", " : "",
            plan->note, plan->sizes.workspace / 1024);
 }
@@ -138,9 +142,10 @@ static rondo_status fill_plan(rondo_plan *plan, const rondo_context *ctx, const 
   if (plan->desc.layer.num_layers == 0) plan->desc.layer.num_layers = 1;
   plan->ops = ctx->ops;
   plan->variant = ctx->variant;
+  TRY(size_arrays(plan));
   TRY(size_params(plan));
   TRY(choose_algorithm(plan, ctx));
-  TRY(size_memory(plan));
+  TRY(size_workspace(plan));
   describe(plan);
   return RONDO_OK;
 }

@@ -1,5 +1,5 @@
-/* reference.c - the oracle: Keras's formulas in plain loops, sums and states in double, no cleverness. It shares no code
- * with the backends that it judges, so it resolves strides, formats and layers by itself.
+/* reference.c - the oracle: Keras's formulas in plain loops, sums and states in double, no cleverness. It shares no
+ * code with the backends that it judges, so it resolves strides, formats and layers by itself.
  *
  *     a = x_t @ W + h_(t-1) @ R + b                    W (F, 4H), R (H, 4H), b (4H), columns i | f | g | o
  *     i, f, o = sigmoid(a_i, a_f, a_o)   g = tanh(a_g)
@@ -14,7 +14,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
 
 static size_t params_bytes(const rondo_plan *plan, size_t inputs) {
   size_t units = (size_t)plan->desc.layer.hidden_size;
@@ -23,7 +23,7 @@ static size_t params_bytes(const rondo_plan *plan, size_t inputs) {
   return bytes == SIZE_MAX ? SIZE_MAX : bytes / 256 * 256;
 }
 
-/* to (rows, 4H) from the framework's matrix: Keras (rows, 4H); the others (4H, rows), ONNX with its gates i, o, f, g. */
+/* to (rows, 4H) from the framework's matrix: Keras (rows, 4H); the others (4H, rows), ONNX with gates i, o, f, g. */
 static void read_matrix(double *to, const float *from, rondo_format format, size_t rows, size_t units) {
   const size_t onnx_gate[4] = {0, 2, 3, 1};
   for (size_t k = 0; k < rows; k++)
@@ -54,7 +54,7 @@ static rondo_status pack(const rondo_plan *plan, rondo_context *ctx, size_t inpu
   return RONDO_OK;
 }
 
-/* ---- forward --------------------------------------------------------------------------------------------------------- */
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 static double sigmoid(double a) {
   return 1 / (1 + exp(-a));
@@ -82,6 +82,7 @@ typedef struct scratch {
   double *input, *output, *h, *c, *a;
 } scratch;
 
+/* Sets s where base is not NULL; gives the bytes in any case. */
 static size_t carve(const rondo_plan *plan, double *base, scratch *s) {
   const rondo_layer *layer = &plan->desc.layer;
   size_t t = (size_t)plan->desc.max_timesteps, units = (size_t)layer->hidden_size;
@@ -99,7 +100,7 @@ static size_t carve(const rondo_plan *plan, double *base, scratch *s) {
 
 static rondo_status prepare(rondo_plan *plan, const rondo_context *ctx) {
   (void)ctx;
-  scratch unused;
+  scratch unused = {0};
   plan->sizes.workspace = carve(plan, NULL, &unused);
   snprintf(plan->note, sizeof plan->note, "sums in double");
   return RONDO_OK;
@@ -152,19 +153,19 @@ static void run_sequence(const rondo_plan *plan, const rondo_batch *batch, size_
     for (size_t j = 0; j < units; j++)
       if (y) y[row(plan, batch, batch->y_strides, units, n, t) + j] = (float)s->output[t * units + j];
   for (size_t j = 0; j < units; j++)
-    if (y_last) y_last[n * (batch->y_last_stride ? batch->y_last_stride : units) + j] =
-        (float)s->output[(t_end - 1) * units + j];
+    if (y_last)
+      y_last[n * (batch->y_last_stride ? batch->y_last_stride : units) + j] = (float)s->output[(t_end - 1) * units + j];
 }
 
 static rondo_status forward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch) {
   (void)ctx;
-  scratch s;
+  scratch s = {0};
   carve(plan, batch->workspace, &s);
   for (size_t n = 0; n < (size_t)batch->batch; n++) run_sequence(plan, batch, n, &s);
   return RONDO_OK;
 }
 
-/* ---- the backend's row ------------------------------------------------------------------------------------------------ */
+/* ---- the backend's row ------------------------------------------------------------------------------------------- */
 
 static rondo_status open_reference(rondo_context *ctx) {
   snprintf(ctx->text, sizeof ctx->text, "reference, plain loops with sums in double");
