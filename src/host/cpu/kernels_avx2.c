@@ -1,0 +1,8 @@
+/* kernels_avx2.c - the kernels with AVX2 and FMA. Built with -mavx2 -mfma -ffp-contract=off. */
+#define VEC_AVX2
+#include "cpu/vec.h"
+
+#define KERNEL(name) rondo_##name##_avx2
+#include "cpu/kernels_body.h"
+
+KERNELS(avx2);

@@ -1,0 +1,7 @@
+/* kernels_portable.c - the kernels in plain C, for machines with nothing better. Built with -ffp-contract=off. */
+#include "cpu/vec.h"
+
+#define KERNEL(name) rondo_##name##_portable
+#include "cpu/kernels_body.h"
+
+KERNELS(portable);
