@@ -1,0 +1,60 @@
+/* compare.h - how far a result may be from the exact one, derived from the very numbers of a problem.
+ *
+ * compare_expect runs the layers once in double and carries beside every value a bound of what float arithmetic may add
+ * to it: the rounding of each sum, of each activation and of each elementwise product, and the errors of h and c that
+ * the step before and the layer below already had. The derivation stands in compare.c. So there is no tolerance to
+ * choose: an error is given as a share of its bound, above 1 is wrong. */
+#ifndef RONDO_TESTS_COMPARE_H
+#define RONDO_TESTS_COMPARE_H
+
+#include "problem.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How a backend computes: units of rounding. */
+typedef struct compare_arithmetic {
+  double product; /* of each factor before it is multiplied: 0, or 2^-10 for TF32 */
+  double sum;     /* of each product and each addition of the gate sums */
+  double active;  /* largest error of sigmoid and tanh, relative to their value */
+  double state;   /* of each operation on c and h */
+  double store;   /* of h and c in the caller's arrays: 0 when they are computed in float anyway */
+} compare_arithmetic;
+
+extern const compare_arithmetic compare_reference; /* RONDO_REFERENCE: all in double from call to call */
+extern const compare_arithmetic compare_float;     /* all in float, sums in any order */
+extern const compare_arithmetic compare_tf32;      /* factors rounded or cut to TF32 first */
+
+/* Values and bounds, all dense and batch-major whatever the problem's layout. y (N, T, H) in order of processing;
+ * h_n, c_n (L, N, H). */
+typedef struct compare_expected {
+  struct problem problem;
+  double *y, *h_n, *c_n;
+  double *y_bound, *h_n_bound, *c_n_bound;
+} compare_expected;
+
+/* data: as problem_data_create made it, or filled by hand. 1, or 0 without memory. */
+int compare_expect(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic);
+
+/* The same for one layer whose y (with the strides of data) a backend has computed: each step is held to what it should
+ * make of the h that the step before gave, so the bounds stay tight however long the sequence and large the layer. */
+int compare_expect_steps(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic,
+                         const float *y);
+void compare_free(compare_expected *expected);
+
+/* Largest |got - expected| / bound; infinite if got is not a number. got has the strides and gaps of data.
+ * y_last is compared with y's last timestep. */
+double compare_y(const compare_expected *expected, const problem_data *data, const float *y);
+double compare_y_last(const compare_expected *expected, const problem_data *data, const float *y_last);
+double compare_h_n(const compare_expected *expected, const problem_data *data, const float *h_n);
+double compare_c_n(const compare_expected *expected, const problem_data *data, const float *c_n);
+
+/* Largest |a - b| over count floats; infinite if either is not a number. For printing, not for judging. */
+double compare_difference(const float *a, const float *b, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

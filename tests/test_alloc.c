@@ -1,0 +1,129 @@
+/* test_alloc.c - rondo_forward allocates nothing on the host, in no thread: malloc and its relatives are replaced in
+ * this program by ones that count. (What CUDA is asked for is counted in test_cuda.c.) */
+#include "harness.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1 /* the sanitizer has replaced them already */
+#endif
+
+static atomic_long calls; /* of any allocation function, by any thread */
+
+#if defined(__GLIBC__) && !defined(SANITIZED)
+#define COUNTED 1
+/* glibc's own names for the functions that are replaced here. */
+extern void *__libc_malloc(size_t bytes);
+extern void *__libc_calloc(size_t count, size_t bytes);
+extern void *__libc_realloc(void *memory, size_t bytes);
+extern void *__libc_memalign(size_t alignment, size_t bytes);
+extern void __libc_free(void *memory);
+
+#define EXPORTED __attribute__((visibility("default")))
+
+static void count(void) {
+  atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+}
+
+EXPORTED void *malloc(size_t bytes) {
+  count();
+  return __libc_malloc(bytes);
+}
+
+EXPORTED void *calloc(size_t number, size_t bytes) {
+  count();
+  return __libc_calloc(number, bytes);
+}
+
+EXPORTED void *realloc(void *memory, size_t bytes) {
+  count();
+  return __libc_realloc(memory, bytes);
+}
+
+EXPORTED void *aligned_alloc(size_t alignment, size_t bytes) {
+  count();
+  return __libc_memalign(alignment, bytes);
+}
+
+EXPORTED void *memalign(size_t alignment, size_t bytes) {
+  count();
+  return __libc_memalign(alignment, bytes);
+}
+
+EXPORTED int posix_memalign(void **memory, size_t alignment, size_t bytes) {
+  count();
+  *memory = __libc_memalign(alignment, bytes);
+  return *memory ? 0 : ENOMEM;
+}
+
+EXPORTED void free(void *memory) {
+  if (memory) count();
+  __libc_free(memory);
+}
+#else
+#define COUNTED 0
+#endif
+
+static void counter_counts(const void *unused) {
+  (void)unused;
+  if (!COUNTED) SKIP("a sanitizer, or another C library than glibc, has its own malloc");
+  long before = atomic_load(&calls);
+  void *volatile memory[3] = {malloc(1), calloc(1, 1), aligned_alloc(64, 64)};
+  memory[0] = realloc(memory[0], 100);
+  for (int i = 0; i < 3; i++) free(memory[i]);
+  long counted = atomic_load(&calls) - before;
+  EXPECT(counted == 7, "7 calls were made, %ld counted", counted);
+}
+
+/* Not even the first call of a context allocates: what it needs came with the context, the plan or the workspace. */
+static void forward_allocates_nothing(const void *name) {
+  if (!COUNTED) SKIP("a sanitizer, or another C library than glibc, has its own malloc");
+  rondo_context *ctx = test_context();
+  test_setup s;
+  if (!ctx || !test_set_up(&s, ctx, test_data_named(name), NULL)) return;
+  rondo_status status[4];
+  long before = atomic_load(&calls);
+  for (int i = 0; i < 3; i++) status[i] = rondo_forward(s.plan, ctx, &s.batch);
+  rondo_batch wrong = s.batch;
+  wrong.timesteps = 0;
+  status[3] = rondo_forward(s.plan, ctx, &wrong);
+  long counted = atomic_load(&calls) - before;
+  for (int i = 0; i < 3; i++) EXPECT(status[i] == RONDO_OK, "%s", rondo_status_name(status[i]));
+  EXPECT(status[3] == RONDO_INVALID_ARGUMENT, "%s", rondo_status_name(status[3]));
+  EXPECT(counted == 0, "four calls of rondo_forward made %ld calls of malloc, free or their like", counted);
+}
+
+/* Nor does launching a graph. */
+static void launch_allocates_nothing(const void *name) {
+  if (!COUNTED) SKIP("a sanitizer, or another C library than glibc, has its own malloc");
+  rondo_context *ctx = test_context();
+  test_setup s;
+  rondo_graph *graph = NULL;
+  if (!ctx || !test_set_up(&s, ctx, test_data_named(name), NULL)) return;
+  if (!EXPECT_OK(rondo_graph_create(&graph, s.plan, ctx, &s.batch))) return;
+  long before = atomic_load(&calls);
+  rondo_status first = rondo_graph_launch(graph, ctx), second = rondo_graph_launch(graph, ctx);
+  long counted = atomic_load(&calls) - before;
+  rondo_graph_destroy(graph);
+  EXPECT(first == RONDO_OK && second == RONDO_OK, "%s, %s", rondo_status_name(first), rondo_status_name(second));
+  EXPECT(counted == 0, "two launches made %ld calls of malloc, free or their like", counted);
+}
+
+static const char *const shapes[] = {"lstm:n1t1c1h1", "lstm:n3t6c7h9:strided:h0", "lstm:n17t40c33h48l3",
+                                     "lstm:n1t300c5h130:back", NULL};
+
+const test_suite test_alloc_counter = {
+    "AllocCounter", TEST_ONCE, (const test_row[]){{"counter_counts", counter_counts, NULL, 0}, {NULL, NULL, NULL, 0}}};
+
+const test_suite test_alloc = {
+    "Alloc", TEST_REFERENCE | TEST_CPU,
+    (const test_row[]){{"forward_allocates_nothing", forward_allocates_nothing, TEST_TABLE(shapes)},
+                       {"launch_allocates_nothing", launch_allocates_nothing, TEST_TABLE(shapes)},
+                       {NULL, NULL, NULL, 0}}};

@@ -1,0 +1,212 @@
+/* test_api_forward.c - misuse of rondo_forward and rondo_graph_create, which check alike: the status, the sentence, and
+ * no output touched. */
+#include "misuse.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <string.h>
+
+#define B(field) OF(rondo_batch, field)
+#define AT(field) offsetof(rondo_batch, field)
+
+/* Of lstm:n3t4c5h6l2:h0, whose batch is right, with all outputs. */
+static const misuse rows[] = {
+    {"batch", B(batch), SET, 0, RONDO_INVALID_ARGUMENT, "batch 0 is not in 1..3"},
+    {"batch_negative", B(batch), SET, -1, RONDO_INVALID_ARGUMENT, "batch -1"},
+    {"batch_large", B(batch), SET, 4, RONDO_INVALID_ARGUMENT, "batch 4"},
+    {"batch_huge", B(batch), SET, INT_MAX, RONDO_INVALID_ARGUMENT, "batch 2147483647"},
+    {"timesteps", B(timesteps), SET, 0, RONDO_INVALID_ARGUMENT, "timesteps 0 is not in 1..4"},
+    {"timesteps_negative", B(timesteps), SET, INT_MIN, RONDO_INVALID_ARGUMENT, "timesteps -2147483648"},
+    {"timesteps_large", B(timesteps), SET, 5, RONDO_INVALID_ARGUMENT, "timesteps 5"},
+    {"lengths", B(lengths), SET, 64, RONDO_UNSUPPORTED, "lengths"},
+    {"mask", B(mask), SET, 64, RONDO_UNSUPPORTED, "mask"},
+    {"slots", B(slots), SET, 64, RONDO_UNSUPPORTED, "slots"},
+    {"restart", B(restart), SET, 64, RONDO_UNSUPPORTED, "restart"},
+    {"reserve", B(reserve), SET, 64, RONDO_UNSUPPORTED, "reserve"},
+    {"params", B(params), SET, 0, RONDO_INVALID_ARGUMENT, "params is NULL"},
+    {"params_align", B(params), SHIFT, 32, RONDO_INVALID_ARGUMENT, "not aligned to 64 bytes"},
+    {"x", B(x), SET, 0, RONDO_INVALID_ARGUMENT, "x is NULL"},
+    {"x_align", B(x), SHIFT, 2, RONDO_INVALID_ARGUMENT, "x "},
+    {"h_0_align", B(h_0), SHIFT, 1, RONDO_INVALID_ARGUMENT, "h_0 "},
+    {"c_0_align", B(c_0), SHIFT, 3, RONDO_INVALID_ARGUMENT, "c_0 "},
+    {"y_align", B(y), SHIFT, 1, RONDO_INVALID_ARGUMENT, "y "},
+    {"y_last_align", B(y_last), SHIFT, 2, RONDO_INVALID_ARGUMENT, "y_last "},
+    {"h_n_align", B(h_n), SHIFT, 2, RONDO_INVALID_ARGUMENT, "h_n "},
+    {"c_n_align", B(c_n), SHIFT, 2, RONDO_INVALID_ARGUMENT, "c_n "},
+    {"workspace", B(workspace), SET, 0, RONDO_INVALID_ARGUMENT, "workspace is NULL"},
+    {"workspace_align", B(workspace), SHIFT, 4, RONDO_INVALID_ARGUMENT, "workspace "},
+    {"y_is_x", B(y), SAME_AS, AT(x), RONDO_INVALID_ARGUMENT, "y "},
+    {"y_is_h_0", B(y), SAME_AS, AT(h_0), RONDO_INVALID_ARGUMENT, "y "},
+    {"y_last_is_y", B(y_last), SAME_AS, AT(y), RONDO_INVALID_ARGUMENT, "another field's memory"},
+    {"y_last_is_h_n", B(y_last), SAME_AS, AT(h_n), RONDO_INVALID_ARGUMENT, "another field's memory"},
+    {"h_n_is_c_n", B(h_n), SAME_AS, AT(c_n), RONDO_INVALID_ARGUMENT, "another field's memory"},
+    {"h_n_is_c_0", B(h_n), SAME_AS, AT(c_0), RONDO_INVALID_ARGUMENT, "h_n "},
+    {"c_n_is_h_0", B(c_n), SAME_AS, AT(h_0), RONDO_INVALID_ARGUMENT, "c_n "},
+    {"c_n_is_params", B(c_n), SAME_AS, AT(params), RONDO_INVALID_ARGUMENT, "c_n "},
+    {"y_is_workspace", B(y), SAME_AS, AT(workspace), RONDO_INVALID_ARGUMENT, "y "},
+    {"y_rows_overlap", B(y_strides.timestep), SET, 5, RONDO_INVALID_ARGUMENT, "y_strides"},
+    {"y_sequences_overlap", B(y_strides.sequence), SET, 23, RONDO_INVALID_ARGUMENT, "y_strides"},
+    {"y_stride_huge", B(y_strides.sequence), SET, LLONG_MAX / 4, RONDO_INVALID_ARGUMENT, "y_strides"},
+    {"y_stride_wraps", B(y_strides.timestep), SET, -8, RONDO_INVALID_ARGUMENT, "y_strides"},
+    {"x_stride_huge", B(x_strides.timestep), SET, LLONG_MAX / 2, RONDO_INVALID_ARGUMENT, "x_strides"},
+    {"x_stride_wraps", B(x_strides.sequence), SET, -1, RONDO_INVALID_ARGUMENT, "x_strides"},
+    {"y_last_stride", B(y_last_stride), SET, 5, RONDO_INVALID_ARGUMENT, "y_last_stride 5"},
+    {"y_last_stride_huge", B(y_last_stride), SET, LLONG_MAX, RONDO_INVALID_ARGUMENT, "y_last_stride"},
+    {"state_stride", B(state_stride), SET, 5, RONDO_INVALID_ARGUMENT, "state_stride 5"},
+    {"state_stride_huge", B(state_stride), SET, LLONG_MAX, RONDO_INVALID_ARGUMENT, "state_stride"},
+    {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
+};
+
+static int set_up(test_setup *s) {
+  rondo_context *ctx = test_context();
+  return ctx && test_set_up(s, ctx, test_data_named("lstm:n3t4c5h6l2:h0"), NULL);
+}
+
+static void expect_untouched(const test_setup *s) {
+  test_outputs out = test_download(s, &s->batch);
+  EXPECT(test_is_poison(out.y, s->y_count), "y was written");
+  EXPECT(test_is_poison(out.y_last, s->y_last_count), "y_last was written");
+  EXPECT(test_is_poison(out.h_n, s->state_count), "h_n was written");
+  EXPECT(test_is_poison(out.c_n, s->state_count), "c_n was written");
+}
+
+static rondo_status make_graph(rondo_graph **graph, const rondo_plan *plan, rondo_context *ctx,
+                               const rondo_batch *batch) {
+  *graph = (rondo_graph *)(uintptr_t)64; /* a failure must replace it */
+  rondo_status status = rondo_graph_create(graph, plan, ctx, batch);
+  EXPECT(status == RONDO_OK || !*graph, "a failure left *graph as it was");
+  return status;
+}
+
+static void forward(const void *row) {
+  test_setup s;
+  if (!set_up(&s)) return;
+  rondo_batch b = s.batch;
+  apply_misuse(row, &b);
+  expect_misuse(row, rondo_forward(s.plan, s.ctx, &b), "rondo_forward:");
+  expect_untouched(&s);
+}
+
+static void graph_create(const void *row) {
+  test_setup s;
+  if (!set_up(&s)) return;
+  rondo_batch b = s.batch;
+  rondo_graph *graph;
+  apply_misuse(row, &b);
+  expect_misuse(row, make_graph(&graph, s.plan, s.ctx, &b), "rondo_graph_create:");
+  expect_untouched(&s);
+}
+
+static void arguments(const void *unused) {
+  (void)unused;
+  test_setup s;
+  if (!set_up(&s)) return;
+  const rondo_status bad = RONDO_INVALID_ARGUMENT;
+  rondo_batch none = s.batch, zeros = {0};
+  rondo_graph *graph;
+  none.y = none.y_last = none.h_n = none.c_n = NULL;
+  expect_refusal(bad, rondo_forward(NULL, s.ctx, &s.batch), "rondo_forward:", "plan is NULL");
+  expect_refusal(bad, rondo_forward(s.plan, NULL, &s.batch), "rondo_forward:", "ctx is NULL");
+  expect_refusal(bad, rondo_forward(s.plan, s.ctx, NULL), "rondo_forward:", "batch is NULL");
+  expect_refusal(bad, rondo_forward(s.plan, s.ctx, &zeros), "rondo_forward:", "batch 0");
+  expect_refusal(bad, rondo_forward(s.plan, s.ctx, &none), "rondo_forward:", "nothing to compute");
+  expect_refusal(bad, make_graph(&graph, NULL, s.ctx, &s.batch), "rondo_graph_create:", "plan is NULL");
+  expect_refusal(bad, make_graph(&graph, s.plan, NULL, &s.batch), "rondo_graph_create:", "ctx is NULL");
+  expect_refusal(bad, make_graph(&graph, s.plan, s.ctx, NULL), "rondo_graph_create:", "batch is NULL");
+  expect_refusal(bad, rondo_graph_create(NULL, s.plan, s.ctx, &s.batch), "rondo_graph_create:", "graph is NULL");
+  expect_refusal(RONDO_UNSUPPORTED, rondo_backward(s.plan, s.ctx, &s.batch), "rondo_backward:", "not offered yet");
+  expect_refusal(bad, rondo_backward(s.plan, NULL, &s.batch), "rondo_backward:", "ctx is NULL");
+  expect_refusal(bad, rondo_backward(s.plan, s.ctx, NULL), "rondo_backward:", "batch is NULL");
+  expect_untouched(&s);
+}
+
+/* A context of another backend, then of the same one, that a graph was not made with. */
+static void another_context(const void *unused) {
+  (void)unused;
+  test_setup s;
+  if (!set_up(&s)) return;
+  rondo_context *other = other_context(s.ctx), *second = test_context();
+  rondo_graph *graph = NULL;
+  if (!other || !second) return;
+  expect_refusal(RONDO_INVALID_ARGUMENT, rondo_forward(s.plan, other, &s.batch), "rondo_forward:", "the plan is for");
+  expect_refusal(RONDO_INVALID_ARGUMENT, make_graph(&graph, s.plan, other, &s.batch),
+                 "rondo_graph_create:", "the plan is for");
+  if (!EXPECT_OK(rondo_graph_create(&graph, s.plan, s.ctx, &s.batch))) return;
+  expect_refusal(RONDO_INVALID_ARGUMENT, rondo_graph_launch(graph, NULL), "rondo_graph_launch:", "ctx is NULL");
+  expect_refusal(RONDO_INVALID_ARGUMENT, rondo_graph_launch(graph, second), "rondo_graph_launch:", "not the context");
+  expect_untouched(&s);
+  rondo_graph_destroy(graph);
+}
+
+/* ---- Parameters that are not this plan's: noticed on the CPU ----------------------------------------------------- */
+
+static void expect_bad_params(const test_setup *s, const void *params) {
+  rondo_batch b = s->batch;
+  b.params = params;
+  if (EXPECT_STATUS(RONDO_INVALID_ARGUMENT, rondo_forward(s->plan, s->ctx, &b)))
+    EXPECT(strstr(rondo_last_error(), "params"), "\"%s\" does not say params", rondo_last_error());
+  expect_untouched(s);
+}
+
+/* A second layer that was never packed, and no layer at all. */
+static void params_not_packed(const void *unused) {
+  (void)unused;
+  test_setup s;
+  if (!set_up(&s)) return;
+  size_t bytes = rondo_plan_sizes(s.plan)->params;
+  void *params = buffer_new(s.ctx, bytes);
+  expect_bad_params(&s, params);
+  rondo_weights first = problem_weights(s.data, 0);
+  EXPECT_OK(rondo_pack(s.plan, s.ctx, params, &first));
+  expect_bad_params(&s, params);
+  memset(params, 0, bytes);
+  expect_bad_params(&s, params);
+}
+
+/* A block of a layer of other sizes, and one with a single byte of its header changed. */
+static void params_of_another(const void *unused) {
+  (void)unused;
+  test_setup s, other;
+  if (!set_up(&s)) return;
+  if (!test_set_up(&other, s.ctx, test_data_named("lstm:n3t4c6h7l2:h0"), NULL)) return;
+  expect_bad_params(&s, other.batch.params);
+  unsigned char *header = (unsigned char *)(uintptr_t)s.batch.params;
+  for (int i = 0; i < 28; i++) { /* magic, version, instruction set, lanes, inputs, units */
+    header[i] ^= 0x10;
+    expect_bad_params(&s, header);
+    header[i] ^= 0x10;
+  }
+  EXPECT_OK(rondo_forward(s.plan, s.ctx, &s.batch));
+}
+
+/* A plan and its parameters for one instruction set, a context for another. */
+static void another_isa(const void *unused) {
+  (void)unused;
+  test_setup s;
+  if (!set_up(&s)) return;
+  rondo_isa other = test_here()->desc.max_isa == RONDO_ISA_PORTABLE ? RONDO_ISA_AVX2 : RONDO_ISA_PORTABLE;
+  rondo_context *ctx = test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .max_isa = other});
+  if (!ctx) return;
+  expect_refusal(RONDO_INVALID_ARGUMENT, rondo_forward(s.plan, ctx, &s.batch), "rondo_forward:", "instruction set");
+  rondo_plan_desc desc = problem_plan_desc(&s.data->problem);
+  test_setup moved = s;
+  moved.ctx = ctx;
+  moved.plan = test_plan(ctx, &desc);
+  moved.batch.workspace = buffer_new(ctx, rondo_plan_sizes(moved.plan)->workspace);
+  if (rondo_plan_sizes(moved.plan)->params <= rondo_plan_sizes(s.plan)->params)
+    expect_bad_params(&moved, s.batch.params);
+  expect_untouched(&s);
+}
+
+const test_suite test_api_forward = {"ApiForward", TEST_ALL,
+                                     (const test_row[]){{"forward", forward, TEST_TABLE(rows)},
+                                                        {"graph_create", graph_create, TEST_TABLE(rows)},
+                                                        {"arguments", arguments, NULL, 0},
+                                                        {"another_context", another_context, NULL, 0},
+                                                        {NULL, NULL, NULL, 0}}};
+
+const test_suite test_api_params = {"ApiParams", TEST_CPU,
+                                    (const test_row[]){{"params_not_packed", params_not_packed, NULL, 0},
+                                                       {"params_of_another", params_of_another, NULL, 0},
+                                                       {"another_isa", another_isa, NULL, 0},
+                                                       {NULL, NULL, NULL, 0}}};
