@@ -1,0 +1,119 @@
+/* json.c - a reader of one flat object, and a writer of texts. */
+#include "json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Where the reader stands; failed: what is wrong, the first time something was. */
+typedef struct reader {
+  const char *at;
+  const char *failed;
+} reader;
+
+static int fail(reader *r, const char *sentence) {
+  if (!r->failed) r->failed = sentence;
+  return 0;
+}
+
+static void skip_blanks(reader *r) {
+  r->at += strspn(r->at, " \t\r\n");
+}
+
+static int take(reader *r, char wanted) {
+  skip_blanks(r);
+  if (*r->at != wanted) return 0;
+  r->at++;
+  return 1;
+}
+
+/* Escapes stand for what they say, but for \u, which nothing here needs: '?' then. */
+static char unescaped(reader *r) {
+  static const char from[] = "nrtbf", to[] = "\n\r\t\b\f";
+  char c = *r->at++;
+  if (c == 'u') {
+    size_t digits = strspn(r->at, "0123456789abcdefABCDEF");
+    r->at += digits < 4 ? digits : 4;
+    return '?';
+  }
+  const char *found = strchr(from, c);
+  return found && c ? to[found - from] : c;
+}
+
+static int read_text(reader *r, char *text, size_t size) {
+  size_t used = 0;
+  if (!take(r, '"')) return fail(r, "a text in quotes was expected");
+  while (*r->at && *r->at != '"') {
+    char c = *r->at++;
+    if (c == '\\') {
+      if (!*r->at) break;
+      c = unescaped(r);
+    }
+    if (used + 1 == size) return fail(r, "a text is too long");
+    text[used++] = c;
+  }
+  text[used] = 0;
+  return *r->at ? take(r, '"') : fail(r, "a text does not end");
+}
+
+static int read_number(reader *r, double *number) {
+  static const struct {
+    const char *word;
+    double value;
+  } words[] = {{"true", 1}, {"false", 0}, {"null", 0}};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    size_t length = strlen(words[i].word);
+    if (strncmp(r->at, words[i].word, length) != 0) continue;
+    *number = words[i].value;
+    r->at += length;
+    return 1;
+  }
+  char *end;
+  if (!strchr("-0123456789", *r->at) || !*r->at) return fail(r, "a text or a number was expected");
+  *number = strtod(r->at, &end);
+  r->at = end;
+  return 1;
+}
+
+static int read_member(reader *r, json_member *member) {
+  if (!read_text(r, member->name, sizeof member->name)) return 0;
+  if (!take(r, ':')) return fail(r, "':' was expected after a name");
+  skip_blanks(r);
+  member->is_text = *r->at == '"';
+  return member->is_text ? read_text(r, member->text, sizeof member->text) : read_number(r, &member->number);
+}
+
+const char *json_parse(json_object *object, const char *text) {
+  enum { MOST = sizeof object->members / sizeof *object->members };
+  reader r = {text, NULL};
+  memset(object, 0, sizeof *object);
+  if (!take(&r, '{')) return "not a JSON object";
+  if (!take(&r, '}')) {
+    do {
+      if (object->count == MOST) return "the JSON object has too many members";
+      if (!read_member(&r, &object->members[object->count++])) return r.failed;
+    } while (take(&r, ','));
+    if (!take(&r, '}')) return "',' or '}' was expected";
+  }
+  skip_blanks(&r);
+  return *r.at ? "something follows the JSON object" : NULL;
+}
+
+const json_member *json_find(const json_object *object, const char *name) {
+  for (int i = object->count - 1; i >= 0; i--)
+    if (!strcmp(object->members[i].name, name)) return &object->members[i];
+  return NULL;
+}
+
+void json_write_text(FILE *out, const char *text) {
+  putc('"', out);
+  for (; *text; text++) {
+    unsigned char c = (unsigned char)*text;
+    if (c == '"' || c == '\\')
+      fprintf(out, "\\%c", c);
+    else if (c < 0x20)
+      fprintf(out, "\\u%04x", c);
+    else
+      putc(c, out);
+  }
+  putc('"', out);
+}

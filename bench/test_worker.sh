@@ -1,0 +1,46 @@
+#!/bin/sh
+# A conversation with bench_lstm --worker: each line that is said, and what the answer must match.
+#   test_worker.sh BENCH_LSTM
+bench=$1
+asked=$(mktemp) && answers=$(mktemp) && wanted=$(mktemp) || exit 1
+trap 'rm -f "$asked" "$answers" "$wanted"' EXIT
+
+say() { # LINE PATTERN
+  printf '%s\n' "$1" >>"$asked"
+  printf '%s\n' "$2" >>"$wanted"
+}
+lstm='"cell":"lstm","timesteps":3,"batch":2,"input":5'
+time='[0-9.]+(e-[0-9]+)?'
+three="^\{\"seconds\":\[$time,$time,$time\]\}\$"
+
+all='"hidden":4,"layers":1,"directions":1,"precision":"f32","training":0,"seconds":0,"threads":1'
+say "{$lstm,$all}" "$three"
+say "{$lstm, \"hidden\": 4, \"seconds\": 0}" "$three"
+say "{$lstm,\"hidden\":4,\"layers\":2,\"seconds\":0,\"threads\":2}" "$three"
+say "{$lstm,\"hidden\":4,\"seconds\":0.01,\"unknown\":\"member\"}" "^\{\"seconds\":\[($time,){3,}$time\]\}\$"
+say '{"cell":"gru","timesteps":3,"batch":2,"input":5,"hidden":4,"seconds":0}' '^\{"error":".*GRU.*"\}$'
+say "{$lstm,\"hidden\":4,\"directions\":2,\"seconds\":0}" '^\{"error":".*bidirectional.*"\}$'
+say "{$lstm,\"hidden\":4,\"training\":1,\"seconds\":0}" '^\{"error":".*training.*"\}$'
+say "{$lstm,\"hidden\":4,\"precision\":\"bf16\",\"seconds\":0}" '^\{"error":".*BF16.*"\}$'
+say "{$lstm,\"hidden\":4,\"precision\":\"int8\",\"seconds\":0}" '^\{"error":".*int8.*"\}$'
+say "{$lstm,\"hidden\":0,\"seconds\":0}" '^\{"error":"hidden must be .*"\}$'
+say "{$lstm,\"hidden\":4}" '^\{"error":"seconds must be .*"\}$'
+say "{$lstm,\"hidden\":[4],\"seconds\":0}" '^\{"error":".*"\}$'
+say 'no JSON at all' '^\{"error":"not a JSON object"\}$'
+say "{\"cell\":\"$(printf '%05000d' 0)\"}" '^\{"error":"the line is too long"\}$'
+say "{$lstm,\"hidden\":4,\"seconds\":0}" "$three"
+
+"$bench" --worker --backend cpu <"$asked" >"$answers" || { echo "FAILED: exit status $?"; exit 1; }
+if [ "$(wc -l <"$answers")" -ne "$(wc -l <"$wanted")" ]; then
+  echo "FAILED: $(wc -l <"$answers") answers to $(wc -l <"$wanted") lines"
+  exit 1
+fi
+line=0 failed=0
+while IFS= read -r pattern; do
+  line=$((line + 1))
+  answer=$(sed -n "${line}p" "$answers")
+  printf '%s\n' "$answer" | grep -Eq -e "$pattern" && continue
+  echo "FAILED: line $line: $answer does not match $pattern"
+  failed=1
+done <"$wanted"
+exit $failed
