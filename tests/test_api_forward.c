@@ -120,6 +120,24 @@ static void arguments(const void *unused) {
   expect_untouched(&s);
 }
 
+/* Strides of arrays that are not there are not looked at, however wrong. */
+static void strides_without_arrays(const void *unused) {
+  (void)unused;
+  test_setup s;
+  if (!set_up(&s)) return;
+  rondo_batch only_y = s.batch, only_state = s.batch;
+  only_y.h_0 = only_y.c_0 = NULL;
+  only_y.y_last = only_y.h_n = only_y.c_n = NULL;
+  only_y.y_last_stride = 1;
+  only_y.state_stride = SIZE_MAX / 2;
+  EXPECT_OK(rondo_forward(s.plan, s.ctx, &only_y));
+  only_state.y = only_state.y_last = NULL;
+  only_state.y_strides = (rondo_strides){1, SIZE_MAX / 2};
+  only_state.y_last_stride = SIZE_MAX / 2;
+  EXPECT_OK(rondo_forward(s.plan, s.ctx, &only_state));
+  EXPECT_OK(rondo_synchronize(s.ctx));
+}
+
 /* A context of another backend, then of the same one, that a graph was not made with. */
 static void another_context(const void *unused) {
   (void)unused;
@@ -202,6 +220,7 @@ const test_suite test_api_forward = {"ApiForward", TEST_ALL,
                                      (const test_row[]){{"forward", forward, TEST_TABLE(rows)},
                                                         {"graph_create", graph_create, TEST_TABLE(rows)},
                                                         {"arguments", arguments, NULL, 0},
+                                                        {"strides_without_arrays", strides_without_arrays, NULL, 0},
                                                         {"another_context", another_context, NULL, 0},
                                                         {NULL, NULL, NULL, 0}}};
 

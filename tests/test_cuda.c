@@ -361,12 +361,16 @@ static void tf32_is_an_option(const void *parameter) {
 
 static void device_must_exist(const void *parameter) {
   (void)parameter;
-  rondo_context *first = test_context(), *ctx = first;
+  rondo_context *first = test_context(), *ctx;
   if (!first) return;
-  EXPECT_STATUS(RONDO_INVALID_ARGUMENT,
-                rondo_context_create(&ctx, &(rondo_context_desc){.backend = RONDO_CUDA, .device = 1000}));
-  EXPECT(!ctx, "a failed create left a context");
-  EXPECT(strstr(rondo_last_error(), "device 1000"), "%s", rondo_last_error());
+  static const rondo_backend backends[] = {RONDO_CUDA, RONDO_BACKEND_AUTO}; /* AUTO does not hide it with the CPU */
+  for (int i = 0; i < 2; i++) {
+    ctx = first;
+    EXPECT_STATUS(RONDO_INVALID_ARGUMENT,
+                  rondo_context_create(&ctx, &(rondo_context_desc){.backend = backends[i], .device = 1000 + i}));
+    EXPECT(!ctx, "a failed create left a context");
+    EXPECT(strstr(rondo_last_error(), i ? "device 1001" : "device 1000"), "%s", rondo_last_error());
+  }
 }
 
 /* Status, CUDA's name of the error and the call's in the sentence; and nothing left for the caller's own checks. */

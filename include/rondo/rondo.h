@@ -27,7 +27,7 @@
  *
  * Fields and enumerators marked "not offered yet" keep their place for coming versions; any value but zero gives
  * RONDO_UNSUPPORTED and a sentence. The library never prints, exits, aborts, reads the environment, or allocates memory
- * inside rondo_forward.
+ * inside rondo_forward; what cuBLAS may do on the first call of a size is told there.
  */
 #ifndef RONDO_RONDO_H
 #define RONDO_RONDO_H
@@ -74,13 +74,15 @@ RONDO_API const char *rondo_version(void);
 /* ---- Context: where work runs ------------------------------------------------------------------------------------ */
 
 typedef enum rondo_backend {
-  RONDO_BACKEND_AUTO = 0, /* CUDA if it works here, else the CPU; rondo_context_text says which and why */
+  RONDO_BACKEND_AUTO = 0, /* CUDA if it works here, else the CPU; rondo_context_text says which and why. Where there
+                             are GPUs, a device that is not among them is a mistake, not a reason for the CPU */
   RONDO_CPU,              /* the fast CPU path; memory is host memory */
   RONDO_CUDA,             /* a GPU; memory is device memory; needs librondo_cuda beside librondo, or linked in */
   RONDO_REFERENCE         /* plain loops over the formulas above with sums in double: slow, and right; host memory */
 } rondo_backend;
 
-/* Instruction sets of the CPU backend. Results are equal bit for bit on all machines that use the same one. */
+/* Instruction sets of the CPU backend. Results are equal bit for bit on all x86-64 machines that use the same one;
+ * there subnormal numbers, given or computed, count as zero. */
 typedef enum rondo_isa {
   RONDO_ISA_BEST = 0, /* whatever the machine has */
   RONDO_ISA_PORTABLE, /* C alone */
@@ -92,13 +94,14 @@ struct CUstream_st; /* cudaStream_t is a pointer to it; so no CUDA header is nee
 
 typedef struct rondo_context_desc {
   rondo_backend backend;
-  int device;                 /* CUDA: the ordinal of the GPU */
+  int device;                 /* CUDA: the ordinal of the GPU. Every call puts the thread's current device back */
   struct CUstream_st *stream; /* CUDA: a cudaStream_t, borrowed while the context lives; NULL: the default stream */
   int threads;                /* CPU: how many threads compute, the caller's included; 0 and 1: the caller's alone */
   rondo_isa max_isa;          /* CPU: use nothing newer; the best the machine has within this limit is taken */
 } rondo_context_desc;
 
-/* One thread at a time may use a context (any thread; not two at once); make as many contexts as you like. */
+/* One thread at a time may use a context (any thread; not two at once); make as many contexts as you like. A context
+ * does not survive fork(): the child must neither use nor destroy it, and makes its own. */
 typedef struct rondo_context rondo_context;
 
 /* Makes a context and, on the CPU, starts its threads - 1 worker threads, which sleep between calls.
@@ -118,7 +121,8 @@ RONDO_API rondo_backend rondo_context_backend(const rondo_context *ctx);
 RONDO_API const char *rondo_context_text(const rondo_context *ctx);
 
 /* Waits until all work of the context's stream is done. CUDA errors of enqueued work surface here, as DEVICE_ERROR.
- * Returns at once on the CPU and the reference, whose calls are done when they return. */
+ * Returns at once on the CPU and the reference, whose calls are done when they return. Do not call it while the stream
+ * is being captured. Fails with INVALID_ARGUMENT; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_synchronize(rondo_context *ctx);
 
 /* Memory of the context's backend, aligned to 64 bytes or better, not cleared. A convenience: any memory will do that
@@ -128,7 +132,8 @@ RONDO_API void *rondo_alloc(rondo_context *ctx, size_t bytes);
 RONDO_API void rondo_free(rondo_context *ctx, void *pointer);
 
 /* Copies bytes between host and backend memory, in either direction, after all earlier work of the context. It has
- * happened when the call returns, so do not call it while the stream is being captured. */
+ * happened when the call returns, so do not call it while the stream is being captured.
+ * Fails with INVALID_ARGUMENT; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_copy(rondo_context *ctx, void *to, const void *from, size_t bytes);
 
 /* ---- Plan: what is computed, and how large it may get ------------------------------------------------------------ */
@@ -178,7 +183,7 @@ typedef struct rondo_layer {
   int no_bias;              /* Keras's use_bias=False */
   int reset_before;         /* GRU: Keras's reset_after=False; must be 0 for an LSTM */
   int zero_output_for_mask; /* not offered yet (there are no masks yet) */
-  rondo_activation activation, recurrent_activation;
+  rondo_activation activation, recurrent_activation; /* so far only tanh and sigmoid, in this order, or RONDO_DEFAULT */
   float dropout, recurrent_dropout; /* not offered yet; for inference leave them 0, as Keras ignores them there */
 } rondo_layer;
 
@@ -214,7 +219,8 @@ RONDO_API void rondo_plan_destroy(rondo_plan *plan);
 /* Belongs to the plan; NULL for NULL. */
 RONDO_API const rondo_sizes *rondo_plan_sizes(const rondo_plan *plan);
 
-/* One line for people: "cpu/hoisted avx512 lstm:n64t100c39h512 f32, ..." : what was chosen and with what.
+/* One line for people: what was chosen, for what, with what.
+ * "cpu/hoisted lstm:n64t100c39h512 f32, avx512 16 lanes, 6 rows x 4 gates, x 4 steps ahead, workspace 2440 KiB"
  * Belongs to the plan; "" for NULL. */
 RONDO_API const char *rondo_plan_text(const rondo_plan *plan);
 
@@ -232,7 +238,7 @@ typedef enum rondo_format {
 typedef struct rondo_weights {
   rondo_format format;
   int layer;                     /* 0 is the one that reads x */
-  int direction;                 /* must be 0: bidirectional is not offered yet */
+  int direction;                 /* 0; 1 only in a bidirectional plan (not offered yet) */
   const float *kernel;           /* required; PyTorch weight_ih, ONNX W */
   const float *recurrent_kernel; /* required; PyTorch weight_hh, ONNX R */
   const float *bias;             /* PyTorch bias_ih, ONNX B; NULL: zeros. Must be NULL when the layer has no_bias */
@@ -245,15 +251,16 @@ typedef struct rondo_weights {
  * memory and may go when the call returns; it waits for the device, so do not call it while a stream is captured.
  * The block fits every plan with the same layer sizes, num_layers, weight type, backend, instruction set and device,
  * whatever its batch, timesteps, layout and algorithm: pack once, share it between threads. On the CPU each layer's
- * part begins with a small header that rondo_forward checks; on CUDA a wrong block cannot be noticed.
- * Fails with INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_MEMORY, DEVICE_ERROR. */
+ * part begins with a small header that rondo_forward checks; on CUDA and the reference a wrong block cannot be noticed.
+ * Fails with INVALID_ARGUMENT; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params,
                                   const rondo_weights *weights);
 
 /* ---- Batch: one call --------------------------------------------------------------------------------------------- */
 
-/* Distances in elements. 0 means dense in the plan's layout. Rows may have gaps; rows of x may also overlap or repeat
- * (a window sliding over a signal), rows of y must not. Element (n, t, j) is at n * sequence + t * timestep + j. */
+/* Distances in elements. 0 means dense in the plan's layout; those of arrays that are NULL are not looked at. Rows may
+ * have gaps; rows of x may also overlap or repeat (a window sliding over a signal), rows of y must not. Element
+ * (n, t, j) is at n * sequence + t * timestep + j. */
 typedef struct rondo_strides {
   size_t sequence; /* from a row of sequence n to that of sequence n + 1 at the same timestep */
   size_t timestep; /* from a row of timestep t to that of timestep t + 1 of the same sequence */
@@ -289,8 +296,9 @@ typedef struct rondo_batch {
 /* Computes the layers for N sequences of T timesteps.
  *
  * CPU, reference: done when it returns. CUDA: enqueued on the context's stream; nothing is waited for or allocated, and
- * a stream that is being captured captures it. Calls may go to one plan from many threads, each with its own context
- * and workspace. To stream, pass timesteps = 1 with h_n = h_0 and c_n = c_0, as often as samples come.
+ * a stream that is being captured captures it. On CUDA the first call of a new size may make cuBLAS load its kernels,
+ * which can allocate and wait: run each size once first. Calls may go to one plan from many threads, each with its own
+ * context and workspace. To stream, pass timesteps = 1 with h_n = h_0 and c_n = c_0, as often as samples come.
  *
  * Same bits: on the CPU a sequence's results do not depend on the rest of the batch, on its place there, on threads,
  * or on whether it came in one call or in pieces with carried state. On CUDA the same call gives the same bits on the
@@ -310,11 +318,13 @@ typedef struct rondo_graph rondo_graph;
 
 /* Checks the batch as rondo_forward does and freezes it; computes nothing. graph: receives it; NULL after a failure.
  * plan and ctx must outlive the graph. On CUDA the stream itself is not touched, so it may be the default stream.
+ * Launches use the batch's workspace: no other call that uses it may be in flight then.
  * Fails as rondo_forward does, and with OUT_OF_MEMORY. */
 RONDO_API rondo_status rondo_graph_create(rondo_graph **graph, const rondo_plan *plan, rondo_context *ctx,
                                           const rondo_batch *batch);
 
-/* Runs it on the context it was made with. As rondo_forward: enqueued on CUDA, done on the CPU. */
+/* Runs it on ctx, the context it was made with. As rondo_forward: enqueued on CUDA, done on the CPU.
+ * Fails with INVALID_ARGUMENT; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_graph_launch(rondo_graph *graph, rondo_context *ctx);
 
 /* Its launches must be done (rondo_synchronize). */

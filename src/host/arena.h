@@ -1,5 +1,6 @@
-/* arena.h - carves one caller-given buffer into aligned pieces. Run on a NULL base it measures: the same function that
- * carves a workspace says how large it must be, so the two cannot disagree. Sizes that do not fit size_t saturate. */
+/* arena.h - carves one buffer into pieces, each at a multiple of 256 bytes from its start. Run on a NULL base it
+ * measures: the same function that carves a workspace says how large it must be, so the two cannot disagree. Sizes that
+ * do not fit size_t saturate. */
 #ifndef RONDO_ARENA_H
 #define RONDO_ARENA_H
 
@@ -11,7 +12,9 @@ typedef struct rondo_arena {
   size_t used;         /* bytes, a multiple of the alignment; SIZE_MAX: does not fit */
 } rondo_arena;
 
-#define RONDO_ALIGNMENT ((size_t)256) /* of every piece: a cache line of the CPU, a memory transaction of the GPU */
+/* Of every piece, counted from base: pieces share no cache line or memory transaction when base is aligned to it, too.
+ * A base from the caller is aligned to RONDO_CALLER_ALIGNMENT only, and so are its pieces then. */
+#define RONDO_ALIGNMENT ((size_t)256)
 
 static inline size_t rondo_size_mul(size_t a, size_t b) {
   return b && a > SIZE_MAX / b ? SIZE_MAX : a * b;

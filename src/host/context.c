@@ -74,11 +74,12 @@ static rondo_status open_backend(rondo_context **out, const rondo_context_desc *
 }
 
 /* CUDA where it works, else the CPU. The reason against CUDA goes into the context's text: it is not a failure, so the
- * thread's last sentence is put back. */
+ * thread's last sentence is put back. The caller's own mistake is passed on. */
 static rondo_status open_any(rondo_context **out, const rondo_context_desc *desc) {
   char before[512], why[512];
   snprintf(before, sizeof before, "%s", rondo_last_error());
-  if (open_backend(out, desc, RONDO_CUDA) == RONDO_OK) return RONDO_OK;
+  rondo_status cuda = open_backend(out, desc, RONDO_CUDA);
+  if (cuda == RONDO_OK || cuda == RONDO_INVALID_ARGUMENT) return cuda;
   snprintf(why, sizeof why, "%s", rondo_last_error());
   rondo_fail(RONDO_OK, "%s", before);
   TRY(open_backend(out, desc, RONDO_CPU));

@@ -34,8 +34,8 @@ static rondo_status check_pointer(const char *who, const char *name, const void 
 }
 
 static rondo_status check_pointers(const char *who, const rondo_plan *plan, const rondo_batch *b) {
-  TRY(check_pointer(who, "params", b->params, 1, RONDO_PARAMS_ALIGNMENT));
-  TRY(check_pointer(who, "workspace", b->workspace, plan->sizes.workspace != 0, RONDO_PARAMS_ALIGNMENT));
+  TRY(check_pointer(who, "params", b->params, 1, RONDO_CALLER_ALIGNMENT));
+  TRY(check_pointer(who, "workspace", b->workspace, plan->sizes.workspace != 0, RONDO_CALLER_ALIGNMENT));
   TRY(check_pointer(who, "x", b->x, 1, sizeof(float)));
   const struct {
     const char *name;
@@ -84,26 +84,35 @@ static int rows_apart(rondo_strides s, size_t n, size_t t, size_t width) {
   return time_inside || batch_inside;
 }
 
-static rondo_status check_strides(const char *who, const rondo_plan *plan, const rondo_batch *b) {
-  size_t n = (size_t)b->batch, t = (size_t)b->timesteps;
-  size_t c = (size_t)plan->desc.layer.input_size, h = (size_t)plan->desc.layer.hidden_size;
-  rondo_strides x = whole_strides(plan, b, b->x_strides, plan->desc.layer.input_size);
+static rondo_status check_y_strides(const char *who, const rondo_plan *plan, const rondo_batch *b) {
+  size_t n = (size_t)b->batch, t = (size_t)b->timesteps, h = (size_t)plan->desc.layer.hidden_size;
   rondo_strides y = whole_strides(plan, b, b->y_strides, plan->desc.layer.hidden_size);
-  REQUIRE(span(x, n, t, c) != SIZE_MAX, "%s: x_strides {%zu, %zu} lead beyond this machine's addresses", who,
-          x.sequence, x.timestep);
   REQUIRE(span(y, n, t, h) != SIZE_MAX, "%s: y_strides {%zu, %zu} lead beyond this machine's addresses", who,
           y.sequence, y.timestep);
   REQUIRE(rows_apart(y, n, t, h), "%s: y_strides {%zu, %zu} let rows of y overlap, which are %zu floats long", who,
           y.sequence, y.timestep, h);
-  REQUIRE(!b->y_last_stride || b->y_last_stride >= h, "%s: y_last_stride %zu is less than hidden_size %zu", who,
-          b->y_last_stride, h);
-  REQUIRE(!b->state_stride || b->state_stride >= h, "%s: state_stride %zu is less than hidden_size %zu", who,
-          b->state_stride, h);
-  size_t rows = rondo_size_mul(n, (size_t)plan->desc.layer.num_layers);
-  REQUIRE(span((rondo_strides){b->state_stride, 0}, rows, 1, h) != SIZE_MAX,
-          "%s: state_stride %zu leads beyond this machine's addresses", who, b->state_stride);
-  REQUIRE(span((rondo_strides){b->y_last_stride, 0}, n, 1, h) != SIZE_MAX,
-          "%s: y_last_stride %zu leads beyond this machine's addresses", who, b->y_last_stride);
+  return RONDO_OK;
+}
+
+/* Of `rows` rows of h, one stride apart; 0 is dense, which the plan has checked. */
+static rondo_status check_row_stride(const char *who, const char *name, size_t stride, size_t rows, size_t h) {
+  REQUIRE(!stride || stride >= h, "%s: %s %zu is less than hidden_size %zu", who, name, stride, h);
+  REQUIRE(span((rondo_strides){stride, 0}, rows, 1, h) != SIZE_MAX, "%s: %s %zu leads beyond this machine's addresses",
+          who, name, stride);
+  return RONDO_OK;
+}
+
+/* Strides of arrays that are not there do not matter. */
+static rondo_status check_strides(const char *who, const rondo_plan *plan, const rondo_batch *b) {
+  size_t n = (size_t)b->batch, h = (size_t)plan->desc.layer.hidden_size;
+  rondo_strides x = whole_strides(plan, b, b->x_strides, plan->desc.layer.input_size);
+  REQUIRE(span(x, n, (size_t)b->timesteps, (size_t)plan->desc.layer.input_size) != SIZE_MAX,
+          "%s: x_strides {%zu, %zu} lead beyond this machine's addresses", who, x.sequence, x.timestep);
+  if (b->y) TRY(check_y_strides(who, plan, b));
+  if (b->y_last) TRY(check_row_stride(who, "y_last_stride", b->y_last_stride, n, h));
+  if (b->h_0 || b->c_0 || b->h_n || b->c_n)
+    TRY(check_row_stride(who, "state_stride", b->state_stride, rondo_size_mul(n, (size_t)plan->desc.layer.num_layers),
+                         h));
   return RONDO_OK;
 }
 
@@ -171,7 +180,7 @@ static rondo_pass resolve_pass(const rondo_plan *plan, const rondo_batch *b, con
   resolve_input(plan, b, ws, layer, &pass);
   resolve_output(plan, b, ws, layer, &pass);
   pass.state_stride = b->state_stride ? (ptrdiff_t)b->state_stride : pass.hidden_size;
-  ptrdiff_t state = (ptrdiff_t)layer * b->batch * pass.state_stride;
+  size_t state = (size_t)layer * (size_t)b->batch * (size_t)pass.state_stride;
   if (b->h_0) pass.h_0 = (const float *)b->h_0 + state;
   if (b->c_0) pass.c_0 = (const float *)b->c_0 + state;
   if (b->h_n) pass.h_n = (float *)b->h_n + state;

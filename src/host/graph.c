@@ -48,6 +48,6 @@ rondo_status rondo_graph_launch(rondo_graph *graph, rondo_context *ctx) {
 
 void rondo_graph_destroy(rondo_graph *graph) {
   if (!graph) return;
-  if (graph->recorded) graph->ctx->ops->graph_destroy(graph->recorded);
+  if (graph->recorded) graph->ctx->ops->graph_destroy(graph->ctx, graph->recorded);
   free(graph);
 }

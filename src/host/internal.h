@@ -13,14 +13,14 @@ typedef struct rondo_backend_ops rondo_backend_ops;
 typedef struct rondo_algorithm_ops rondo_algorithm_ops;
 
 enum { RONDO_GATES = 4 };             /* of an LSTM */
-enum { RONDO_PARAMS_ALIGNMENT = 64 }; /* bytes: of the parameter block and of the workspace */
+enum { RONDO_CALLER_ALIGNMENT = 64 }; /* bytes: of what the caller gives, the parameter block and the workspace */
 
 struct rondo_context {
   rondo_context_desc desc; /* as given; threads at least 1 */
   const rondo_backend_ops *ops;
-  int variant; /* what plans and parameter blocks depend on: the instruction set of the CPU, the GPU's ordinal */
-  void *state; /* the backend's own */
-  char text[256];
+  int variant;    /* what plans and parameter blocks depend on: the instruction set of the CPU, the GPU's ordinal */
+  void *state;    /* the backend's own */
+  char text[640]; /* room for a whole sentence: why CUDA is not used */
 };
 
 struct rondo_plan {
@@ -99,7 +99,7 @@ struct rondo_backend_ops {
   rondo_status (*capture_begin)(rondo_context *ctx);
   rondo_status (*capture_end)(rondo_context *ctx, int keep, void **graph);
   rondo_status (*graph_launch)(rondo_context *ctx, void *graph);
-  void (*graph_destroy)(void *graph);
+  void (*graph_destroy)(rondo_context *ctx, void *graph);
 };
 
 /* A kernel of the CUDA backend: launch takes the kernel's argument struct of src/kernels/kernels.h and a stream, and

@@ -27,8 +27,8 @@ rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params
   REQUIRE(params, "rondo_pack: params is NULL");
   REQUIRE(weights, "rondo_pack: weights is NULL");
   TRY(rondo_check_match("rondo_pack", plan, ctx));
-  REQUIRE((uintptr_t)params % RONDO_PARAMS_ALIGNMENT == 0, "rondo_pack: params %p is not aligned to %d bytes", params,
-          RONDO_PARAMS_ALIGNMENT);
+  REQUIRE((uintptr_t)params % RONDO_CALLER_ALIGNMENT == 0, "rondo_pack: params %p is not aligned to %d bytes", params,
+          RONDO_CALLER_ALIGNMENT);
   TRY(check_weights(plan, weights));
   unsigned char *part = (unsigned char *)params + rondo_layer_params_offset(plan, weights->layer);
   return ctx->ops->pack(plan, ctx, rondo_layer_inputs(plan, weights->layer), part, weights);

@@ -6,7 +6,6 @@
 #include "cpu/cpu.h"
 
 #include "arena.h"
-#include "error.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -60,17 +59,15 @@ rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ct
   plan->chunk = clamp_to_int(rows / (size_t)plan->desc.max_batch, 1, plan->desc.max_timesteps);
   rondo_arena arena = {0};
   carve(plan, &arena);
-  REQUIRE(arena.used <= PTRDIFF_MAX,
-          "rondo_plan_create: the workspace of max_batch %d, hidden_size %d does not fit this machine's addresses",
-          plan->desc.max_batch, plan->desc.layer.hidden_size);
   plan->layer_workspace = arena.used;
   snprintf(plan->note, sizeof plan->note, "%s %d lanes, %d rows x %d gates, x %d step%s ahead", kernels->name,
            kernels->lanes, kernels->rows, RONDO_GATES, plan->chunk, plan->chunk == 1 ? "" : "s");
   return RONDO_OK;
 }
 
-/* Denormals cost a hundred cycles each and a decaying state is full of them, so they count as zero in here. The rest of
- * the mode is the default, so that results are the same whatever the caller's thread has set. */
+/* Subnormal numbers cost a hundred cycles each and a decaying state is full of them, so on x86-64 they count as zero in
+ * here. The rest of the mode is the default, so that results are the same there whatever the caller's thread has set.
+ * Other machines compute in the caller's mode. */
 static unsigned enter_float_mode(void) {
 #if defined(__x86_64__)
   unsigned before = _mm_getcsr();

@@ -22,22 +22,24 @@ static rondo_status instantiate(cudaGraph_t recorded, void **graph) {
   return RONDO_OK;
 }
 
-static rondo_status end(rondo_context *ctx, int keep, void **graph) {
-  rondo_cuda_state *state = rondo_cuda_state_of(ctx);
+static rondo_status end(const rondo_cuda_state *state, int keep, void **graph) {
   cudaGraph_t recorded = NULL;
-  state->stream = ctx->desc.stream;
   cudaError_t error = cudaStreamEndCapture(state->recorder, &recorded);
   rondo_status status = RONDO_OK;
-  if (keep) { /* else the sentence of what broke the recording must stay */
+  if (keep) {
     status = rondo_cuda_check(error, "cudaStreamEndCapture");
     if (status == RONDO_OK) status = instantiate(recorded, graph);
+  } else {
+    rondo_cuda_forget(error); /* the sentence of what broke the recording must stay */
   }
-  if (recorded) cudaGraphDestroy(recorded);
+  if (recorded) rondo_cuda_forget(cudaGraphDestroy(recorded));
   return status;
 }
 
 rondo_status rondo_cuda_capture_end(rondo_context *ctx, int keep, void **graph) {
-  RETURN_ON_DEVICE(ctx, end(ctx, keep, graph));
+  rondo_cuda_state *state = rondo_cuda_state_of(ctx);
+  state->stream = ctx->desc.stream; /* first of all: later calls must not go to the recorder, whatever fails here */
+  RETURN_ON_DEVICE(ctx, end(state, keep, graph));
 }
 
 static rondo_status launch(rondo_context *ctx, void *graph) {
@@ -49,6 +51,15 @@ rondo_status rondo_cuda_graph_launch(rondo_context *ctx, void *graph) {
   RETURN_ON_DEVICE(ctx, launch(ctx, graph));
 }
 
-void rondo_cuda_graph_destroy(void *graph) {
-  cudaGraphExecDestroy(graph);
+static rondo_status destroy(void *graph) {
+  rondo_cuda_forget(cudaGraphExecDestroy(graph));
+  return RONDO_OK;
+}
+
+static rondo_status destroy_on_device(rondo_context *ctx, void *graph) {
+  RETURN_ON_DEVICE(ctx, destroy(graph));
+}
+
+void rondo_cuda_graph_destroy(rondo_context *ctx, void *graph) {
+  (void)destroy_on_device(ctx, graph); /* what a failed device still held is gone with it */
 }

@@ -55,7 +55,7 @@ rondo_status rondo_cuda_enter(const rondo_context *ctx, int *previous) {
 }
 
 void rondo_cuda_leave(const rondo_context *ctx, int previous) {
-  if (previous != ctx->desc.device) cudaSetDevice(previous);
+  if (previous != ctx->desc.device) rondo_cuda_forget(cudaSetDevice(previous));
 }
 
 /* ---- Opening and closing ---- */
@@ -69,10 +69,10 @@ static rondo_status load_kernels(void) {
   return RONDO_OK;
 }
 
-/* What NVIDIA's documentation of cublasSetWorkspace recommends: 32 MiB on Hopper (sm_90), 4 MiB on others. Its
- * successor of the same class (sm_100) is treated as Hopper. With less, cuBLAS may refuse or pick slower kernels. */
+/* What NVIDIA's documentation of cublasSetWorkspace recommends: 32 MiB on Hopper (sm_90) and Blackwell (sm_10x and
+ * sm_12x), 4 MiB on others. With less, cuBLAS may pick slower kernels, or refuse. */
 static size_t workspace_for(int major) {
-  return ((size_t)(major == 9 || major == 10 ? 32 : 4)) << 20;
+  return ((size_t)(major == 9 || major == 10 || major == 12 ? 32 : 4)) << 20;
 }
 
 static rondo_status open_handles(rondo_context *ctx, rondo_cuda_state *state) {
@@ -91,7 +91,7 @@ static rondo_status open_handles(rondo_context *ctx, rondo_cuda_state *state) {
 
 static void close_handles(rondo_cuda_state *state) {
   if (state->blas) cublasDestroy(state->blas);
-  if (state->recorder) cudaStreamDestroy(state->recorder);
+  if (state->recorder) rondo_cuda_forget(cudaStreamDestroy(state->recorder));
 }
 
 static rondo_status open_device(rondo_context *ctx) {

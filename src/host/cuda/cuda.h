@@ -23,6 +23,11 @@ rondo_status rondo_cublas_check(cublasStatus_t status, const char *call);
 #define CUDA_TRY(call) TRY(rondo_cuda_check((call), #call))
 #define CUBLAS_TRY(call) TRY(rondo_cublas_check((call), #call))
 
+/* For an error that nobody can act on: the caller's next cudaGetLastError must not find it either. */
+static inline void rondo_cuda_forget(cudaError_t error) {
+  if (error != cudaSuccess) cudaGetLastError();
+}
+
 /* Make the context's device current, and put the caller's back. */
 rondo_status rondo_cuda_enter(const rondo_context *ctx, int *previous);
 void rondo_cuda_leave(const rondo_context *ctx, int previous);
@@ -54,7 +59,7 @@ rondo_status rondo_cuda_pack(const rondo_plan *plan, rondo_context *ctx, size_t 
 rondo_status rondo_cuda_capture_begin(rondo_context *ctx);
 rondo_status rondo_cuda_capture_end(rondo_context *ctx, int keep, void **graph);
 rondo_status rondo_cuda_graph_launch(rondo_context *ctx, void *graph);
-void rondo_cuda_graph_destroy(void *graph);
+void rondo_cuda_graph_destroy(rondo_context *ctx, void *graph);
 
 /* stepwise.c */
 rondo_status rondo_cuda_stepwise_prepare(rondo_plan *plan, const rondo_context *ctx);

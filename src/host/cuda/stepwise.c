@@ -38,7 +38,7 @@ static size_t most_inputs(const rondo_plan *plan) {
   return (size_t)(above > layer->input_size ? above : layer->input_size);
 }
 
-/* base: NULL measures. A caller's workspace is aligned to RONDO_PARAMS_ALIGNMENT only, so the pieces start at the next
+/* base: NULL measures. A caller's workspace is aligned to RONDO_CALLER_ALIGNMENT only, so the pieces start at the next
  * 256 bytes, and there is room for that. */
 static size_t carve(const rondo_plan *plan, size_t blas_bytes, void *base, stepwise *pieces) {
   uintptr_t aligned = ((uintptr_t)base + CUBLAS_ALIGNMENT - 1) / CUBLAS_ALIGNMENT * CUBLAS_ALIGNMENT;
@@ -147,6 +147,12 @@ static rondo_status forward(const rondo_plan *plan, const rondo_cuda_state *stat
   return RONDO_OK;
 }
 
-rondo_status rondo_cuda_stepwise_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass) {
+static rondo_status forward_on_device(const rondo_plan *plan, const rondo_context *ctx, const rondo_pass *pass) {
   RETURN_ON_DEVICE(ctx, forward(plan, rondo_cuda_state_of(ctx), pass));
+}
+
+/* Whatever fails here, work of this call may already be enqueued. The caller must learn that outputs are undefined, so
+ * the status is DEVICE_ERROR even where cuBLAS ran out of memory; the sentence has the reason. */
+rondo_status rondo_cuda_stepwise_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass) {
+  return forward_on_device(plan, ctx, pass) == RONDO_OK ? RONDO_OK : RONDO_DEVICE_ERROR;
 }
