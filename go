@@ -12,7 +12,7 @@ usage() {
 usage: ./go COMMAND [ARGUMENT...]
 
   bench [ARGUMENT...]  build, then run bench_lstm (./go bench --help lists its arguments)
-  test [ARGUMENT...]   build, then run the tests with ctest (for example ./go test -R keras)
+  test [ARGUMENT...]   build, then run the tests with ctest (for example ./go test -R golden)
   build                only build
   install [PREFIX]     build, then install (default /usr/local)
   docs                 make the manual page out of the header, and show it on a terminal
@@ -79,8 +79,8 @@ install_missing() {
   root=
   [ "$(id -u)" = 0 ] || root='sudo -n'
   if ! have apt-get || ! ${root:-true} true 2> /dev/null; then
-    say 'these packages are missing (Debian names). Install them, then try again:'
-    say "  sudo apt-get install -y --no-install-recommends$missing"
+    say 'these packages are missing (Debian names). Install them as root, or with sudo, then try again:'
+    say "  apt-get update && apt-get install -y --no-install-recommends$missing"
     exit 2
   fi
   timed "installing$missing" apt_install
@@ -115,6 +115,19 @@ cuda_tests() {
   fi
 }
 
+# do_install PREFIX: the loader knows the libraries of /usr/local and /usr once its cache is new.
+do_install() {
+  timed "installing into $1" cmake --install "$build" --prefix "$1" >&2
+  case $1 in
+    /usr | /usr/ | /usr/local | /usr/local/)
+      if [ "$(id -u)" = 0 ] && have ldconfig; then ldconfig && return; fi
+      ;;
+  esac
+  library=$(sed -n '/\/librondo\.so\.0$/{p;q;}' "$build/install_manifest.txt")
+  say "programs must find librondo.so.0 in ${library%/*}: run ldconfig as root where that is a folder of the loader's,"
+  say 'or link with -Wl,-rpath, or set LD_LIBRARY_PATH'
+}
+
 do_docs() {
   do_build docs
   say "the manual page is $build/rondo.3"
@@ -139,11 +152,11 @@ case $command in
   test)
     do_build
     say "running the tests; those of CUDA on: $(cuda_tests)"
-    ctest --preset "$preset" --parallel "$(nproc)" "$@"
+    ctest --preset "$preset" --no-tests=error --parallel "$(nproc)" "$@"
     ;;
   install)
     do_build
-    timed "installing into ${1:-/usr/local}" cmake --install "$build" --prefix "${1:-/usr/local}" >&2
+    do_install "${1:-/usr/local}"
     ;;
   docs) do_docs ;;
   fmt) do_fmt ;;

@@ -129,7 +129,10 @@ static void use_defaults(options *o) {
   if (o->problem_count || o->speech) return;
   o->problems = names;
   while (shapes[o->problem_count].name) names[o->problem_count] = shapes[o->problem_count].name, o->problem_count++;
-  if (!access(speech_file, R_OK)) o->speech = speech_file;
+  if (!access(speech_file, R_OK))
+    o->speech = speech_file;
+  else
+    fprintf(stderr, "bench_lstm: no recorded speech: %s cannot be read\n", speech_file);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
@@ -176,7 +179,7 @@ static exit_code run_problems(run *r) {
     rondo_status status = problem_measure(line, r->ctx, o, &r->limits);
     progress(0, 0, NULL);
     if (status == RONDO_OK) report_row(r->text, line, width, r->frozen);
-    if (status == RONDO_OK ? !(line->check.share <= 1) : status != RONDO_UNSUPPORTED) code = EXIT_WRONG;
+    if (status == RONDO_OK ? check_wrong(&line->check) : status != RONDO_UNSUPPORTED) code = EXIT_WRONG;
     offered += status != RONDO_UNSUPPORTED;
   }
   report_notes(r->text, r->results, o->problem_count, width, r->frozen);

@@ -15,10 +15,8 @@ static double largest_error(const compare_expected *expected, const problem_data
   double worst = 0;
   for (int n = 0; n < p->batch; n++)
     for (int t = 0; t < p->timesteps; t++)
-      for (size_t j = 0; j < hidden; j++) {
-        double error = fabs(y[problem_at(data->y_strides, n, t) + j] - *want++);
-        if (!(error <= worst)) worst = isnan(error) ? INFINITY : error;
-      }
+      for (size_t j = 0; j < hidden; j++)
+        worst = compare_worst(worst, fabs(y[problem_at(data->y_strides, n, t) + j] - *want++));
   return worst;
 }
 
@@ -31,6 +29,10 @@ static int judge_steps(verdict *found, const problem_data *data, compare_arithme
   return 1;
 }
 
+int check_wrong(const verdict *found) {
+  return found->timesteps > 0 && !(found->share <= 1);
+}
+
 int check_run(verdict *found, const problem_data *data, compare_arithmetic unit, const float *y) {
   const problem *p = &data->problem;
   compare_expected expected;
@@ -40,7 +42,7 @@ int check_run(verdict *found, const problem_data *data, compare_arithmetic unit,
   if (p->num_layers > 1 && p->timesteps <= CHECK_STACK_STEPS)
     found->share = compare_y(&expected, data, y);
   else if (p->num_layers > 1)
-    found->timesteps = 0;
+    found->timesteps = 0, found->share = NAN;
   compare_free(&expected);
   return p->num_layers > 1 || judge_steps(found, data, unit, y);
 }

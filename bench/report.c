@@ -50,16 +50,17 @@ static double least_seconds(const result *r) {
 }
 
 void report_row(FILE *out, const result *r, int width, int frozen) {
-  char sequences[32], timesteps[32], gflops[32], middle[32] = "-", part[64];
+  char sequences[32], timesteps[32], gflops[32], middle[32] = "-", bound[32] = "-", part[64];
   if (frozen)
     snprintf(middle, sizeof middle, "%.4f", r->frozen.median * 1e3);
   else if (r->limit_seconds > 0)
     snprintf(middle, sizeof middle, "%.0f%% %-7s", 100 * r->limit_seconds / r->plain.least, r->limit_of);
-  fprintf(out, "%-*s %10.4f %10.4f %11s %11s %9s %13s %9.1e %5.1f%%  %s%s\n", width, r->name, r->plain.median * 1e3,
+  if (r->check.timesteps) snprintf(bound, sizeof bound, "%.1f%%", 100 * r->check.share);
+  fprintf(out, "%-*s %10.4f %10.4f %11s %11s %9s %13s %9.1e %6s  %s%s\n", width, r->name, r->plain.median * 1e3,
           r->plain.least * 1e3, rate(r->batch / r->plain.median, sequences, sizeof sequences),
           rate(r->steps / r->plain.median, timesteps, sizeof timesteps),
-          rate(r->flops / least_seconds(r) / 1e9, gflops, sizeof gflops), middle, r->check.error, 100 * r->check.share,
-          checked(r, part, sizeof part), r->check.share <= 1 ? "" : "  WRONG");
+          rate(r->flops / least_seconds(r) / 1e9, gflops, sizeof gflops), middle, r->check.error, bound,
+          checked(r, part, sizeof part), check_wrong(&r->check) ? "  WRONG" : "");
   fflush(out);
 }
 

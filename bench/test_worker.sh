@@ -1,7 +1,7 @@
 #!/bin/sh
 # A conversation with bench_lstm --worker: each line that is said, and what the answer must match.
-#   test_worker.sh BENCH_LSTM
-bench=$1
+#   test_worker.sh BENCH_LSTM BACKEND
+bench=$1 backend=$2
 asked=$(mktemp) && answers=$(mktemp) && wanted=$(mktemp) || exit 1
 trap 'rm -f "$asked" "$answers" "$wanted"' EXIT
 
@@ -30,7 +30,7 @@ say 'no JSON at all' '^\{"error":"not a JSON object"\}$'
 say "{\"cell\":\"$(printf '%05000d' 0)\"}" '^\{"error":"the line is too long"\}$'
 say "{$lstm,\"hidden\":4,\"seconds\":0}" "$three"
 
-"$bench" --worker --backend cpu <"$asked" >"$answers" || { echo "FAILED: exit status $?"; exit 1; }
+"$bench" --worker --backend "$backend" <"$asked" >"$answers" || { echo "FAILED: exit status $?"; exit 1; }
 if [ "$(wc -l <"$answers")" -ne "$(wc -l <"$wanted")" ]; then
   echo "FAILED: $(wc -l <"$answers") answers to $(wc -l <"$wanted") lines"
   exit 1

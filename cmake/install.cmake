@@ -1,6 +1,5 @@
 # What "cmake --install" gives: header, libraries, a CMake package, pkg-config files, the manual page, the example.
 # The installed tree can be moved: nothing in it names the prefix.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/rondo)
@@ -15,8 +14,8 @@ if(RONDO_HAS_CUDA)
 endif()
 
 configure_file(cmake/rondo-config.cmake.in rondo-config.cmake @ONLY)
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/rondo-config-version.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/rondo-config.cmake ${CMAKE_BINARY_DIR}/rondo-config-version.cmake
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/rondo-config-version.cmake COMPATIBILITY SameMajorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/rondo-config.cmake ${PROJECT_BINARY_DIR}/rondo-config-version.cmake
   DESTINATION ${package_dir})
 
 # pkg-config files say where they are (pcfiledir), and from there where the prefix is.
@@ -29,18 +28,18 @@ if(RONDO_HAS_CUDA)
 endif()
 foreach(name ${pkgconfig_names})
   configure_file(cmake/${name}.pc.in ${name}.pc @ONLY)
-  install(FILES ${CMAKE_BINARY_DIR}/${name}.pc DESTINATION ${pkgconfig_dir})
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${pkgconfig_dir})
 endforeach()
 
 # The header is the manual; its page is made from it.
 find_program(RONDO_AWK awk)
 if(RONDO_AWK)
   add_custom_command(OUTPUT rondo.3
-    COMMAND ${RONDO_AWK} -v version=${PROJECT_VERSION} -f ${CMAKE_SOURCE_DIR}/cmake/man.awk
-      ${CMAKE_SOURCE_DIR}/include/rondo/rondo.h > rondo.3
+    COMMAND ${RONDO_AWK} -v version=${PROJECT_VERSION} -f ${PROJECT_SOURCE_DIR}/cmake/man.awk
+      ${PROJECT_SOURCE_DIR}/include/rondo/rondo.h > rondo.3
     DEPENDS include/rondo/rondo.h cmake/man.awk VERBATIM)
   add_custom_target(docs ALL DEPENDS rondo.3)
-  install(FILES ${CMAKE_BINARY_DIR}/rondo.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+  install(FILES ${PROJECT_BINARY_DIR}/rondo.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
 endif()
 
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -124,8 +124,9 @@ compiles() {
 
 check_headers() {
   warnings='-Wall -Wextra -Wpedantic -Werror -fsyntax-only'
+  absent=
   for compiler in gcc clang; do
-    command -v $compiler > /dev/null || continue
+    command -v $compiler > /dev/null || { absent="$absent $compiler" && continue; }
     for standard in c11 c17; do
       compiles "rondo.h as $standard by $compiler" $compiler -x c -std=$standard $warnings include/rondo/rondo.h
     done
@@ -136,7 +137,10 @@ check_headers() {
     echo '#include "rondo/rondo.h"' > "$work/header.cu"
     cuda=$(nvcc -dryrun -c "$work/header.cu" 2>&1 | sed -n 's/^#\$ TOP=//p')/include
     compiles 'rondo.h by nvcc' nvcc -I include -Werror all-warnings -c -o "$work/header.o" "$work/header.cu"
+  else
+    absent="$absent nvcc"
   fi
+  [ -z "$absent" ] || echo "headers: not there, so not asked:$absent" > "$work/note"
   # Left out: what is included by a kernels_<isa>.c and wants its macros.
   for file in $(c_files src | grep '\.h$' | grep -v -e cpu/kernels_ -e cpu/vec.h); do
     case $file in src/host/cuda/*) [ -n "$cuda" ] || continue ;; esac
@@ -179,6 +183,7 @@ case ${1:-} in
   --format) $(formatter) -i $(formatted_files) ;;
   text | sizes | calls | includes | headers | format)
     "check_$1" > "$work/faults"
+    [ ! -e "$work/note" ] || cat "$work/note"
     report < "$work/faults"
     echo "$1: $failures faults"
     ;;

@@ -245,12 +245,14 @@ void compare_free(compare_expected *expected) {
 
 /* ---- Comparing --------------------------------------------------------------------------------------------------- */
 
+double compare_worst(double worst, double next) {
+  if (next <= worst) return worst;
+  return isnan(next) ? INFINITY : next;
+}
+
 /* The larger of worst and the ratio of one row (H). */
 static double row_ratio(double worst, const float *got, const double *expected, const double *bound, int hidden) {
-  for (int j = 0; j < hidden; j++) {
-    double ratio = fabs(got[j] - expected[j]) / bound[j];
-    if (!(ratio <= worst)) worst = isnan(ratio) ? INFINITY : ratio;
-  }
+  for (int j = 0; j < hidden; j++) worst = compare_worst(worst, fabs(got[j] - expected[j]) / bound[j]);
   return worst;
 }
 
@@ -298,9 +300,6 @@ double compare_c_n(const compare_expected *expected, const problem_data *data, c
 
 double compare_difference(const float *a, const float *b, size_t count) {
   double worst = 0;
-  for (size_t i = 0; i < count; i++) {
-    double difference = fabs((double)a[i] - (double)b[i]);
-    if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
-  }
+  for (size_t i = 0; i < count; i++) worst = compare_worst(worst, fabs((double)a[i] - (double)b[i]));
   return worst;
 }

@@ -50,6 +50,9 @@ double compare_y_last(const compare_expected *expected, const problem_data *data
 double compare_h_n(const compare_expected *expected, const problem_data *data, const float *h_n);
 double compare_c_n(const compare_expected *expected, const problem_data *data, const float *c_n);
 
+/* The larger of two errors or ratios; infinite if the second is not a number. */
+double compare_worst(double worst, double next);
+
 /* Largest |a - b| over count floats; infinite if either is not a number. For printing, not for judging. */
 double compare_difference(const float *a, const float *b, size_t count);
 

@@ -74,6 +74,7 @@ static struct {
   held *first;
   int buffers;
   const test_variant *variant;
+  char name[300];
   uint64_t name_hash;
   char problem[PROBLEM_TEXT];
   int tf32;
@@ -101,6 +102,7 @@ void test_begin(const test_variant *variant, const char *name) {
   now.variant = variant;
   now.buffers = 0;
   now.problem[0] = 0;
+  snprintf(now.name, sizeof now.name, "%s", name);
   now.name_hash = 14695981039346656037u; /* FNV-1a */
   for (; *name; name++) now.name_hash = (now.name_hash ^ (unsigned char)*name) * 1099511628211u;
 }
@@ -132,14 +134,17 @@ void test_problem(const problem *p) {
 
 void test_report(char *text, size_t size) {
   static const char *const backends[] = {"auto", "cpu", "cuda", "reference"};
+  static const char *const isas[] = {"best", "portable", "avx2", "avx512"};
   const test_variant *v = now.variant;
-  int used = snprintf(text, size, "\n  seed: RONDO_TEST_SEED=%llu", (unsigned long long)test_seed());
+  int used = snprintf(text, size, "\n  reproduce: RONDO_TEST_SEED=%llu rondo_tests --gtest_filter=%s",
+                      (unsigned long long)test_seed(), now.name);
   if (!now.problem[0]) return;
   used += snprintf(text + used, size - (size_t)used, "\n  problem: %s", now.problem);
   if (!v) return;
-  used += snprintf(text + used, size - (size_t)used, "\n  reproduce: bench_lstm %s --backend %s", now.problem,
+  used += snprintf(text + used, size - (size_t)used, "\n  perhaps also: bench_lstm %s --backend %s", now.problem,
                    backends[v->desc.backend]);
-  if (v->desc.backend == RONDO_CPU) snprintf(text + used, size - (size_t)used, " --threads %d", v->desc.threads);
+  if (v->desc.backend == RONDO_CPU)
+    snprintf(text + used, size - (size_t)used, " --threads %d --isa %s", v->desc.threads, isas[v->desc.max_isa]);
 }
 
 /* ---- Contexts and plans ------------------------------------------------------------------------------------------ */
@@ -167,8 +172,16 @@ static int is_required(const char *name) {
   return 0;
 }
 
-static rondo_context *unavailable(const char *why) {
-  const char *name = now.variant ? now.variant->name : "";
+/* The running variant, or in a suite that runs once, the first one of such a context. */
+static const char *variant_name(const rondo_context_desc *desc) {
+  if (now.variant) return now.variant->name;
+  for (const test_variant *v = test_variants; v->name; v++)
+    if (v->desc.backend == desc->backend && v->desc.max_isa == desc->max_isa) return v->name;
+  return "";
+}
+
+static rondo_context *unavailable(const rondo_context_desc *desc, const char *why) {
+  const char *name = variant_name(desc);
   if (is_required(name))
     EXPECT(0, "RONDO_TEST_REQUIRE names %s, but it is not available: %s", name, why);
   else
@@ -180,13 +193,13 @@ rondo_context *test_context_of(const rondo_context_desc *desc) {
   static const char *const levels[] = {"best", "portable", "AVX2", "AVX-512"};
   rondo_context *ctx = NULL;
   rondo_status status = rondo_context_create(&ctx, desc);
-  if (status == RONDO_UNAVAILABLE) return unavailable(rondo_last_error());
+  if (status == RONDO_UNAVAILABLE) return unavailable(desc, rondo_last_error());
   if (!EXPECT(status == RONDO_OK, "%s: %s", rondo_status_name(status), rondo_last_error())) return NULL;
   test_keep_context(ctx);
   if (desc->backend == RONDO_CPU && desc->max_isa != RONDO_ISA_BEST && ctx->variant != (int)desc->max_isa) {
     char why[80];
     snprintf(why, sizeof why, "the CPU, or this build, has no %s", levels[desc->max_isa]);
-    return unavailable(why);
+    return unavailable(desc, why);
   }
   return ctx;
 }

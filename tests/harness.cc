@@ -33,7 +33,7 @@ void fail(const char *file, int line, const std::string &message) {
     std::lock_guard<std::mutex> held(lock);
     if (messages++ >= kMostMessages) return;
   }
-  char report[600];
+  char report[1000];
   test_report(report, sizeof report);
   ADD_FAILURE_AT(file, line) << message << report;
 }

@@ -56,8 +56,8 @@ typedef struct test_suite {
 /* ---- Verdicts ---------------------------------------------------------------------------------------------------- */
 
 /* All three may be used from any thread but SKIP, which is for the test's own. EXPECT goes on after a failure and gives
- * whether the condition held: if (!EXPECT(p, "no memory")) return; The sentence is printed with the problem string, the
- * seed and the bench_lstm line that reproduces it. */
+ * whether the condition held: if (!EXPECT(p, "no memory")) return; The sentence is printed with the problem string
+ * and the line that runs the test again. */
 #define EXPECT(condition, ...) ((condition) ? 1 : test_fail(__FILE__, __LINE__, #condition, __VA_ARGS__))
 
 /* The call must give this status. Its rondo_last_error is printed when it does not. */

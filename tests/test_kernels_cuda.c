@@ -1,5 +1,6 @@
 /* test_kernels_cuda.c - every kernel of src/kernels/kernels.inc against its _ref twin on the host, through the plain C
  * face that stepwise.c uses. */
+#include "compare.h"
 #include "harness.h"
 #include "internal.h"
 
@@ -31,7 +32,15 @@ static float *random_floats(size_t count, uint64_t stream, float scale) {
   return values;
 }
 
-/* Exactly what every kernel of the list is called, and that no other exists. */
+extern const test_suite test_kernels_cuda;
+
+static int has_row(const char *name) {
+  const test_row *row = test_kernels_cuda.rows;
+  while (row->name && strcmp(row->name, name) != 0) row++;
+  return row->name != NULL;
+}
+
+/* Exactly what every kernel of the list is called, that no other exists, and that each has a test of its name here. */
 static void list_is_complete(const void *parameter) {
   static const char *const names[] = {
 #define RONDO_KERNEL(name) #name,
@@ -43,7 +52,10 @@ static void list_is_complete(const void *parameter) {
   if (!ctx) return;
   int count = (int)(sizeof names / sizeof *names);
   EXPECT(ctx->ops->kernel_count == count, "the backend has %d kernels, the list %d", ctx->ops->kernel_count, count);
-  for (int i = 0; i < count; i++) kernel_named(ctx, names[i]);
+  for (int i = 0; i < count; i++) {
+    kernel_named(ctx, names[i]);
+    EXPECT(has_row(names[i]), "this suite has no row %s", names[i]);
+  }
 }
 
 /* ---- hx_gather --------------------------------------------------------------------------------------------------- */
@@ -260,7 +272,7 @@ static void compare_cell(const cell_row *r, const cell_case *c, int i, const flo
     cell_near(&c->here, n, j, &cell, &h);
     double bound = i == 0 ? cell.error : h.error, error = fabs((double)got[k] - expected[k]);
     bound += unit * fabs((double)expected[k]) + 0x1p-149; /* the twin's own rounding to float */
-    if (!(error / bound <= worst)) worst = error / bound;
+    worst = compare_worst(worst, error / bound);
   }
   EXPECT_RATIO(worst, "output %d of the cell", i);
 }
