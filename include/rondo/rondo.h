@@ -10,25 +10,34 @@
  *   rondo_forward computes a BATCH: you ask for an output by passing its pointer.
  *   Everything that can fail returns a rondo_status; rondo_last_error() then holds one sentence that says why.
  *
- * Letters used for sizes: N batch (sequences), T timesteps, C input_size, H hidden_size (Keras: units), L num_layers,
- * D directions (1; 2 when bidirectional), G gates (4 for an LSTM). Shapes are row-major, written as (N, T, C).
- * Gates stand in the order i, f, g, o (Keras calls g the candidate, "c").
+ * Letters used for sizes: N batch (sequences), T timesteps, C input_size, H hidden_size (Keras: units), L
+ * num_layers, D directions (1; 2 when bidirectional), G gates (LSTM 4, GRU 3, RNN 1), O columns of h (H, or
+ * projection_size). Shapes are row-major, written as (N, T, C). Gates stand in the order i, f, g, o (Keras calls g
+ * the candidate, "c"); of a GRU z, r, h.
  *
- * An LSTM step, with sigmoid s(a) = 1 / (1 + exp(-a)), "*" elementwise, "@" the matrix product
- * (Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; keras.layers.LSTM, implementation 2):
+ * An LSTM step, with sigmoid s(a) = 1 / (1 + exp(-a)), "*" elementwise, "@" the matrix product (Hochreiter &
+ * Schmidhuber 1997 with the forget gate of Gers et al. 2000; keras.layers.LSTM, implementation 2):
  *
  *     i = s(x_t @ W_i + h_(t-1) @ R_i + b_i)         f = s(x_t @ W_f + h_(t-1) @ R_f + b_f)
  *     g = tanh(x_t @ W_g + h_(t-1) @ R_g + b_g)      o = s(x_t @ W_o + h_(t-1) @ R_o + b_o)
  *     c_t = f * c_(t-1) + i * g                      h_t = o * tanh(c_t)
+ *
+ * A GRU step (Cho et al. 2014; keras.layers.GRU with reset_after, which is PyTorch's and cuDNN's too):
+ *
+ *     z = s(x_t @ W_z + h_(t-1) @ R_z + b_z)         r = s(x_t @ W_r + h_(t-1) @ R_r + b_r)
+ *     n = tanh(x_t @ W_h + b_h + r * (h_(t-1) @ R_h + rb_h))
+ *     h_t = z * h_(t-1) + (1 - z) * n                with reset_before: n = tanh(x_t @ W_h + b_h + (r * h_(t-1)) @ R_h)
+ *
+ * A simple RNN step (Elman 1990; keras.layers.SimpleRNN): h_t = tanh(x_t @ W + h_(t-1) @ R + b).
  *
  * Zero is a working default for every struct field not marked "required", so designated initialisers are enough:
  *
  *     rondo_plan_desc desc = {.layer = {.input_size = 28, .hidden_size = 128}, .max_batch = 1, .max_timesteps = 28};
  *
  * Fields and enumerators marked "not offered yet" keep their place for coming versions; any value but zero gives
- * RONDO_UNSUPPORTED and a sentence. The library never prints, exits, aborts, reads the environment, or allocates memory
- * inside rondo_forward; what cuBLAS may do on the first call of a size is told there.
- */
+ * RONDO_UNSUPPORTED and a sentence. The library never prints, exits, aborts, reads the environment, or allocates
+ * memory inside rondo_forward; what cuBLAS may do on the first call of a size, and a context on its first call with
+ * lengths, a mask or slots, is told there. */
 #ifndef RONDO_RONDO_H
 #define RONDO_RONDO_H
 
@@ -140,8 +149,9 @@ RONDO_API rondo_status rondo_copy(rondo_context *ctx, void *to, const void *from
 
 typedef enum rondo_cell {
   RONDO_LSTM = 0,
-  RONDO_GRU, /* not offered yet */
-  RONDO_RNN  /* not offered yet */
+  RONDO_GRU,
+  RONDO_RNN,  /* Keras's SimpleRNN */
+  RONDO_DENSE /* no recurrence: y = activation(x @ kernel + bias) for every row, H its units; there is no state */
 } rondo_cell;
 
 typedef enum rondo_layout {
@@ -157,40 +167,104 @@ typedef enum rondo_dtype {
 
 typedef enum rondo_algorithm {
   RONDO_AUTO = 0,
-  RONDO_STEPWISE,  /* reference, CUDA: one product [h, x] @ [R; W] per timestep for the whole batch */
+  RONDO_STEPWISE,  /* reference, CUDA: one product [h, x] @ [R; W] per timestep for the whole batch; CPU: training */
   RONDO_HOISTED,   /* CPU: x @ W for many timesteps ahead, then h @ R per timestep (CUDA: not offered yet) */
   RONDO_PERSISTENT /* not offered yet */
 } rondo_algorithm;
 
+/* With a for alpha, b for beta, and their defaults. */
 typedef enum rondo_activation {
-  RONDO_DEFAULT = 0, /* Keras's defaults: tanh for activation, sigmoid for recurrent_activation */
+  RONDO_DEFAULT = 0, /* the place's own: see rondo_layer */
   RONDO_TANH,
-  RONDO_SIGMOID,
-  RONDO_HARD_SIGMOID, /* not offered yet */
-  RONDO_RELU,         /* not offered yet */
-  RONDO_LINEAR        /* not offered yet */
+  RONDO_SIGMOID,          /* 1 / (1 + e^-v) */
+  RONDO_HARD_SIGMOID,     /* a v + b within 0..1; 1/6, 1/2 as in Keras 3. Keras 2 and ONNX: 0.2, 0.5 */
+  RONDO_RELU,             /* max(v, 0) */
+  RONDO_LINEAR,           /* v */
+  RONDO_SOFTSIGN,         /* v / (1 + |v|) */
+  RONDO_SOFTPLUS,         /* log(1 + e^v) */
+  RONDO_ELU,              /* v, or a (e^v - 1) below 0; 1 */
+  RONDO_SELU,             /* 1.0507009873554805 elu(v) with a = 1.6732632423543772 */
+  RONDO_EXPONENTIAL,      /* e^v */
+  RONDO_SILU,             /* v sigmoid(v), also called swish */
+  RONDO_GELU,             /* v (1 + erf(v / sqrt 2)) / 2 */
+  RONDO_LEAKY_RELU,       /* v, or a v below 0; 0.2 as in Keras 3. ONNX: 0.01 */
+  RONDO_RELU6,            /* v within 0..6 */
+  RONDO_MISH,             /* v tanh(log(1 + e^v)) */
+  RONDO_HARD_SILU,        /* v times v / 6 + 1/2 within 0..1 */
+  RONDO_HARD_TANH,        /* v within -1..1 */
+  RONDO_LOG_SIGMOID,      /* -log(1 + e^-v) */
+  RONDO_AFFINE,           /* a v + b; 1, 0 */
+  RONDO_THRESHOLDED_RELU, /* v, or 0 up to a; 1 */
+  RONDO_SCALED_TANH,      /* a tanh(b v); 1, 1 */
+  RONDO_SOFTMAX           /* e^v over their sum in the row: RONDO_DENSE only */
 } rondo_activation;
+
+typedef struct rondo_function {
+  rondo_activation kind;
+  float alpha, beta; /* both 0: the defaults of the kind */
+} rondo_function;
+
+/* What becomes of the two directions' outputs, O columns each. */
+typedef enum rondo_merge {
+  RONDO_CONCAT = 0, /* beside each other: 2*O columns */
+  RONDO_SUM,
+  RONDO_MUL,
+  RONDO_AVE,     /* (a + b) / 2 */
+  RONDO_SEPARATE /* Keras's merge_mode=None: two tensors, y (2, N, T, O) and y_last (2, N, O) */
+} rondo_merge;
 
 /* A layer in Keras's words; PyTorch's where Keras has none. */
 typedef struct rondo_layer {
   rondo_cell cell;
   int input_size;           /* required: C */
   int hidden_size;          /* required: H, Keras's units */
-  int num_layers;           /* L layers of this kind on top of each other, the upper ones with H inputs; 0 means 1 */
-  int bidirectional;        /* not offered yet */
+  int num_layers;           /* L layers of this kind on top of each other, the upper ones reading y of the one below;
+                               0 means 1 */
+  int bidirectional;        /* a second set of weights reads from the last timestep to the first; its y is put back
+                               into the order of x */
   int go_backwards;         /* every layer reads its input from the last timestep to the first, and y is in the order of
-                               processing, as Keras has it: y[0] belongs to the last timestep of x */
+                               processing, as Keras has it: y[0] belongs to the last timestep of x. With bidirectional
+                               the two directions change places, as in Keras */
   int no_bias;              /* Keras's use_bias=False */
-  int reset_before;         /* GRU: Keras's reset_after=False; must be 0 for an LSTM */
-  int zero_output_for_mask; /* not offered yet (there are no masks yet) */
-  rondo_activation activation, recurrent_activation; /* so far only tanh and sigmoid, in this order, or RONDO_DEFAULT */
+  int reset_before;         /* GRU: Keras's reset_after=False, ONNX's linear_before_reset=0 */
+  int zero_output_for_mask; /* y of skipped steps is 0 instead of the output before them; see rondo_batch.mask */
+  rondo_function activation, recurrent_activation; /* tanh and sigmoid; RONDO_DENSE: activation, linear */
   float dropout, recurrent_dropout; /* not offered yet; for inference leave them 0, as Keras ignores them there */
+
+  /* Bidirectional. backward_layer: NULL: as the forward one; else cell, hidden_size, no_bias, reset_before,
+   * functions and options of the second direction come from here (Keras's backward_layer). It is read at
+   * rondo_plan_create only. With another output size it is for CONCAT and SEPARATE, whose two tensors then both have
+   * the longer rows. */
+  rondo_merge merge;
+  const struct rondo_layer *backward_layer;
+  int time_order; /* with go_backwards: y[t] belongs to x[t] (ONNX's direction=reverse) */
+
+  /* Options of single cells. */
+  rondo_function output_activation; /* LSTM: of c on its way to h; as activation */
+  int peephole;                     /* LSTM: the old c weighs in on i and f, the new one on o (ONNX's P) */
+  int projection_size;              /* LSTM: h is projected to O columns (PyTorch's proj_size); 0: none, O is H */
+  int input_forget;                 /* LSTM: f = 1 - i (ONNX's input_forget, CIFG); the sum of f has no effect */
+  float cell_clip;                  /* LSTM: c within -cell_clip..cell_clip; 0: anywhere */
+  float clip;                       /* the gates' activations are given -clip..clip (ONNX's clip); 0: anything */
+
+  /* LSTM, GRU with reset after: x @ kernel and h @ recurrent_kernel, and an LSTM's c on its way to h, are normalised
+   * over their row: (v - mean) / sqrt(variance + 1e-5) * gamma, + beta for c (layer normalisation, Ba et al. 2016). */
+  int layer_norm;
+
+  /* h, and an LSTM's c, = rate * old + (1 - rate) * new: what zoneout (Krueger et al. 2016) expects, for inference. */
+  float zoneout, zoneout_cell;
+
+  /* A Dense layer on top, which y and y_last pass through: its units are their columns then; 0: none. Its weights are
+   * packed as those of layer num_layers. Skipped steps pass through it too. */
+  int head_units;
+  rondo_function head_activation; /* linear */
 } rondo_layer;
 
 typedef struct rondo_plan_desc {
   rondo_layer layer;
   int max_batch, max_timesteps; /* required; every smaller call may use the plan too */
-  int training;                 /* not offered yet; 0: forward only */
+  int training;                 /* rondo_backward will follow: forward keeps what that needs in a reserve, and the
+                                   parameter block holds plain matrices (rondo_plan_param); 0: forward only */
   rondo_layout layout;          /* of x and y; see also the strides of rondo_batch */
   rondo_dtype weights;          /* how the parameter block holds weights; x, y, h, c and all sums are float */
   rondo_algorithm algorithm;    /* AUTO: the first of the backend's that fits; another one: that or RONDO_UNSUPPORTED */
@@ -202,8 +276,8 @@ typedef struct rondo_plan_desc {
 typedef struct rondo_sizes {
   size_t params;    /* the parameter block */
   size_t workspace; /* scratch of one call */
-  size_t reserve;   /* what a training forward keeps for backward: 0 */
-  size_t state;     /* dense h_n, or c_n: (L*D, max_batch, H) floats */
+  size_t reserve;   /* what a training forward keeps for backward; 0 without training */
+  size_t state;     /* dense c_n, (L*D, max_batch, H) floats; h_n, (L*D, max_batch, O), is no larger */
 } rondo_sizes;
 
 /* Read-only after creation: any thread may use one at any time, with every context of the same backend, instruction
@@ -220,39 +294,71 @@ RONDO_API void rondo_plan_destroy(rondo_plan *plan);
 RONDO_API const rondo_sizes *rondo_plan_sizes(const rondo_plan *plan);
 
 /* One line for people: what was chosen, for what, with what.
- * "cpu/hoisted lstm:n64t100c39h512 f32, avx512 16 lanes, 6 rows x 4 gates, x 4 steps ahead, workspace 2440 KiB"
+ * "cpu/hoisted lstm:n64t100c39h512 f32, avx512 16 lanes, fused, 6 rows x 4 gates, ..."
  * Belongs to the plan; "" for NULL. */
 RONDO_API const char *rondo_plan_text(const rondo_plan *plan);
 
 /* ---- Parameters -------------------------------------------------------------------------------------------------- */
 
-/* The order in which a framework lays out weights (F the inputs of the layer: C, or H above the first layer). */
+/* The order in which a framework lays out weights. G gates (LSTM 4, GRU 3, RNN and DENSE 1), F the inputs of the layer
+ * (C, or the columns of y of the layer below), O the columns of h. */
 typedef enum rondo_format {
-  RONDO_KERAS = 0, /* kernel (F, 4H), recurrent_kernel (H, 4H), bias (4H); gates i, f, g, o */
-  RONDO_PYTORCH,   /* weight_ih (4H, F), weight_hh (4H, H), bias_ih (4H), bias_hh (4H); gates i, f, g, o */
-  RONDO_ONNX,      /* W (4H, F), R (4H, H), B as two halves Wb (4H), Rb (4H); gates i, o, f, g */
-  RONDO_CUDNN      /* as RONDO_PYTORCH: the matrices of linear layers 0..3 and 4..7, one after another */
+  RONDO_KERAS = 0, /* kernel (F, G*H), recurrent_kernel (O, G*H), bias (G*H); gates i, f, g, o; GRU z, r, h */
+  RONDO_PYTORCH,   /* weight_ih (G*H, F), weight_hh (G*H, O), bias_ih, bias_hh (G*H); i, f, g, o; GRU r, z, n */
+  RONDO_ONNX,      /* W (G*H, F), R (G*H, H), B as two halves Wb, Rb (G*H); gates i, o, f, g; GRU z, r, h */
+  RONDO_CUDNN      /* as RONDO_PYTORCH: the matrices of linear layers 0.. and G.., one after another */
 } rondo_format;
 
 /* Weights of one layer and direction, as host arrays in the framework's order. */
 typedef struct rondo_weights {
   rondo_format format;
-  int layer;                     /* 0 is the one that reads x */
-  int direction;                 /* 0; 1 only in a bidirectional plan (not offered yet) */
+  int layer;                     /* 0 is the one that reads x; num_layers the head */
+  int direction;                 /* 0; 1 is the second one of a bidirectional layer */
   const float *kernel;           /* required; PyTorch weight_ih, ONNX W */
-  const float *recurrent_kernel; /* required; PyTorch weight_hh, ONNX R */
+  const float *recurrent_kernel; /* required but for RONDO_DENSE; PyTorch weight_hh, ONNX R */
   const float *bias;             /* PyTorch bias_ih, ONNX B; NULL: zeros. Must be NULL when the layer has no_bias */
-  const float *recurrent_bias;   /* PyTorch bias_hh, ONNX B + 4H; NULL: zeros. An LSTM adds the two */
+  const float *recurrent_bias; /* PyTorch bias_hh, ONNX B + G*H, Keras's GRU bias + 3H; NULL: zeros. The two are added,
+                                    but in a GRU with reset after, whose h gate keeps them apart */
+  const float *peephole;       /* required with peephole: (3, H), rows i, f, o; RONDO_ONNX: i, o, f */
+  const float *projection;     /* required with projection_size: (H, O); but for RONDO_KERAS (O, H), as weight_hr */
+  const float *gamma_kernel, *gamma_recurrent; /* with layer_norm: (G*H) in the format's order of gates; NULL: ones */
+  const float *gamma_cell, *beta_cell;         /* with layer_norm, LSTM: (H); NULL: ones, zeros */
 } rondo_weights;
+
+/* Which array of a layer, and its shape in the parameter block of a training plan: row-major floats, gates in Keras's
+ * order. Recurrent kernel and kernel follow each other: one matrix (O + F, G*H). */
+typedef enum rondo_param {
+  RONDO_KERNEL = 0,       /* (F, G*H) */
+  RONDO_RECURRENT_KERNEL, /* (O, G*H); not in RONDO_DENSE */
+  RONDO_BIAS,             /* (1, G*H); not with no_bias */
+  RONDO_RECURRENT_BIAS,   /* (1, G*H); GRU with reset after */
+  RONDO_PEEPHOLE,         /* (3, H), rows i, f, o */
+  RONDO_PROJECTION,       /* (H, O) */
+  RONDO_GAMMA_KERNEL,     /* (1, G*H); this and the rest with layer_norm */
+  RONDO_GAMMA_RECURRENT,  /* (1, G*H) */
+  RONDO_GAMMA_CELL,       /* (1, H), LSTM */
+  RONDO_BETA_CELL         /* (1, H), LSTM */
+} rondo_param;
+
+/* Where an array lies, in floats from the start of the block. */
+typedef struct rondo_matrix {
+  size_t offset, rows, columns;
+} rondo_matrix;
+
+/* Finds an array of a training plan in the parameter block, and so in dparams: the two lie alike on every backend,
+ * and an optimiser may treat them as one array of sizes.params / 4 floats (what lies between matrices is 0 in both).
+ * layer: num_layers is the head. Fails with INVALID_ARGUMENT, also when the layer has no such array. */
+RONDO_API rondo_status rondo_plan_param(const rondo_plan *plan, int layer, int direction, rondo_param which,
+                                        rondo_matrix *where);
 
 /* Writes the weights of one layer into the parameter block; call it once for every layer.
  *
- * params: rondo_plan_sizes()->params bytes of the backend's memory, aligned to 64 bytes. The arrays in weights are host
- * memory and may go when the call returns; it waits for the device, so do not call it while a stream is captured.
- * The block fits every plan with the same layer sizes, num_layers, weight type, backend, instruction set and device,
- * whatever its batch, timesteps, layout and algorithm: pack once, share it between threads. On the CPU each layer's
- * part begins with a small header that rondo_forward checks; on CUDA and the reference a wrong block cannot be noticed.
- * Fails with INVALID_ARGUMENT; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
+ * params: rondo_plan_sizes()->params bytes of the backend's memory, aligned to 64 bytes. The arrays in weights are
+ * host memory and may go when the call returns; it waits for the device, so do not call it while a stream is
+ * captured. The block fits every plan with the same layer, weight type, training, backend, instruction set and
+ * device, whatever its batch, timesteps and layout: pack once, share it between threads. On the CPU each layer's
+ * part begins with a small header that rondo_forward checks; on CUDA, on the reference and with training a wrong
+ * block cannot be noticed. Fails with INVALID_ARGUMENT; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params,
                                   const rondo_weights *weights);
 
@@ -262,8 +368,10 @@ RONDO_API rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, vo
  * have gaps; rows of x may also overlap or repeat (a window sliding over a signal), rows of y must not. Element
  * (n, t, j) is at n * sequence + t * timestep + j. */
 typedef struct rondo_strides {
-  size_t sequence; /* from a row of sequence n to that of sequence n + 1 at the same timestep */
-  size_t timestep; /* from a row of timestep t to that of timestep t + 1 of the same sequence */
+  size_t sequence;  /* from a row of sequence n to that of sequence n + 1 at the same timestep */
+  size_t timestep;  /* from a row of timestep t to that of timestep t + 1 of the same sequence */
+  size_t direction; /* y of a bidirectional layer, CONCAT and SEPARATE: from the first direction's half of a row to the
+                       second's. 0: O, or with SEPARATE from tensor to tensor */
 } rondo_strides;
 
 /* Everything one call reads and writes. Pointers are memory of the context's backend and hold floats, but for lengths,
@@ -272,43 +380,152 @@ typedef struct rondo_strides {
  * after the call, but on CUDA all of them are used until the stream has come past it. */
 typedef struct rondo_batch {
   int batch, timesteps;   /* required: N in 1..max_batch, T in 1..max_timesteps */
-  const int32_t *lengths; /* not offered yet: (N), each 0..timesteps; NULL: all full */
-  const uint8_t *mask;    /* not offered yet: (N, T), nonzero: a real step */
-  const int32_t *slots;   /* not offered yet: (N), row n's state lives in row slots[n] of a pool */
-  const uint8_t *restart; /* not offered yet: (N), nonzero: row n starts from zeros */
+  const int32_t *lengths; /* (N), each 0..timesteps: the steps from there on are skipped; NULL: none */
+  const uint8_t *mask;    /* (N, T) in the order of x, nonzero: a real step, 0: one to skip; instead of lengths.
+                             A skipped step leaves h and c as they are. Its y repeats the output before it in the order
+                             of processing, 0 before the first; or is 0 with zero_output_for_mask and always in a
+                             bidirectional layer; y_last is what y would be at the last step processed, but in a
+                             bidirectional layer repeats unless zero_output_for_mask. In a stack the mask follows the
+                             data. RONDO_DENSE takes no notice of it */
+  const int32_t *slots;   /* (N), each once: the state of sequence n is row slots[n] of a pool; NULL: row n */
+  const uint8_t *restart; /* (N), nonzero: sequence n starts from zeros, whatever h_0 and c_0 hold; NULL: none does */
   const void *params;     /* required: from rondo_pack; aligned to 64 bytes */
   const void *x;          /* required: (N, T, C), or (T, N, C) when time-major */
-  const void *h_0, *c_0;  /* initial state (L*D, N, H); NULL: zeros */
-  void *y;                /* h of every timestep of the last layer, (N, T, D*H) or (T, N, D*H): return_sequences=True */
-  void *y_last;           /* h of the last timestep processed, last layer, (N, D*H): return_sequences=False */
-  void *h_n, *c_n;        /* state after the last timestep of every layer, (L*D, N, H): return_state=True */
+  const void *h_0, *c_0;  /* initial state (L*D, N, O) and (L*D, N, H); NULL: zeros. c: LSTM only. With an unlike
+                             backward_layer O and H are those of the wider direction */
+  void *y;                /* h of every timestep of the last layer, (N, T, D*O) or (T, N, D*O): return_sequences=True */
+  void *y_last;           /* h of the last timestep processed, last layer, (N, D*O): return_sequences=False */
+  void *h_n, *c_n;        /* state after the last timestep of every layer, as h_0 and c_0: return_state=True */
   void *workspace;        /* required if sizes.workspace is not 0: aligned to 64 bytes; not shared by calls in flight */
-  void *reserve;          /* not offered yet (training) */
+  void *reserve;          /* training, required: written by forward, read by backward; aligned to 64 bytes */
   rondo_strides x_strides, y_strides;
-  size_t y_last_stride; /* from row n to row n + 1 of y_last; 0: D*H */
-  size_t state_stride;  /* from row n to row n + 1 of h_0, c_0, h_n and c_n; 0: H. Layers are N such rows apart */
-  uint64_t seed;        /* not used yet (dropout) */
-  const void *dy, *dy_last, *dh_n, *dc_n; /* backward only, from here on; not used yet */
+  size_t y_last_stride; /* from row n to row n + 1 of y_last; 0: dense */
+  size_t state_stride; /* from row n to row n + 1 of h_0, c_0, h_n and c_n; 0: dense, O and H. Layers and directions are
+                           N such rows apart, or slot_count with slots */
+  uint64_t seed;       /* not used yet (dropout) */
+  /* Backward only: gradients of a loss by what the forward call gave, NULL: zeros, placed as y, y_last, h_n and c_n; */
+  const void *dy, *dy_last, *dh_n, *dc_n;
+  /* and by what it was given, NULL: not wanted. dx is dense in the plan's layout, dparams lies as params, dh_0 and
+   * dc_0 as h_0 and c_0. */
   void *dx, *dparams, *dh_0, *dc_0;
-  int accumulate;
+  int accumulate; /* dparams is added to instead of written */
+  int slot_count; /* required with slots: rows of the pool */
+  size_t
+      y_last_direction; /* y_last of a bidirectional layer, CONCAT and SEPARATE: from the first direction's half to the
+                              second's; 0: dense */
 } rondo_batch;
 
 /* Computes the layers for N sequences of T timesteps.
  *
- * CPU, reference: done when it returns. CUDA: enqueued on the context's stream; nothing is waited for or allocated, and
- * a stream that is being captured captures it. On CUDA the first call of a new size may make cuBLAS load its kernels,
- * which can allocate and wait: run each size once first. Calls may go to one plan from many threads, each with its own
- * context and workspace. To stream, pass timesteps = 1 with h_n = h_0 and c_n = c_0, as often as samples come.
+ * CPU, reference: done when it returns. CUDA: enqueued on the context's stream; nothing is waited for or allocated,
+ * and a stream that is being captured captures it. On CUDA the first call of a new size may make cuBLAS load its
+ * kernels, which can allocate and wait: run each size once first. A context's first call with lengths, a mask or
+ * slots, and one with more of them than any before, makes host memory for their order. Calls may go to one plan from
+ * many threads, each with its own context and workspace. To stream, pass timesteps = 1 with h_n = h_0 and c_n = c_0,
+ * as often as samples come.
  *
  * Same bits: on the CPU a sequence's results do not depend on the rest of the batch, on its place there, on threads,
- * or on whether it came in one call or in pieces with carried state. On CUDA the same call gives the same bits on the
- * same GPU. NaN and infinities stay in the sequence they came in.
+ * or on whether it came in one call or in pieces with carried state. On CUDA the same call gives the same bits on
+ * the same GPU. NaN and infinities stay in the sequence they came in.
  *
- * Fails with INVALID_ARGUMENT or UNSUPPORTED, and then has written nothing; with DEVICE_ERROR outputs are undefined. */
+ * Fails with INVALID_ARGUMENT, UNSUPPORTED or, with lengths, a mask or slots, OUT_OF_MEMORY, and then has written
+ * nothing; with DEVICE_ERROR outputs are undefined. */
 RONDO_API rondo_status rondo_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
 
-/* Gradients of the last rondo_forward of a training plan. Not offered yet: always RONDO_UNSUPPORTED. */
+/* Gradients of a rondo_forward of a training plan, by backpropagation through time. batch: that of the forward call,
+ * x, params, h_0, c_0 and reserve unchanged (an h_0 that h_n has overwritten is gone: keep it), with the fields of
+ * backward filled in: at least one of dy, dy_last, dh_n, dc_n (dy only if the call gave y, and dy_last y_last), and
+ * one of dx, dparams, dh_0, dc_0. A skipped step passes the gradients of the state on and takes none of its own;
+ * where its y repeats another step's, its dy counts for that step; its dx is 0. Sequences that restart have 0 for
+ * dh_0 and dc_0. The same call gives the same bits: no sum depends on timing. Otherwise as rondo_forward. */
 RONDO_API rondo_status rondo_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
+
+/* ---- Training helpers -------------------------------------------------------------------------------------------- */
+
+/* What a training loop needs besides gradients: first weights, a limit for gradients, and two ways to follow them.
+ * All of it works on the parameter block as one flat array. As elsewhere, NULL and 0 are defaults where nothing else
+ * is said, pointers are memory of the context's backend, and on CUDA the work is enqueued. The same call gives the
+ * same bits. */
+
+/* How a matrix of F rows and K columns begins, by Keras's names and rules: fan_in is F, fan_out K, and gates are
+ * columns of one matrix. Normal numbers are those within two deviations, and have the variance given. */
+typedef enum rondo_initializer {
+  RONDO_INIT_DEFAULT = 0, /* the place's own: see rondo_init */
+  RONDO_INIT_ZEROS,
+  RONDO_INIT_ONES,
+  RONDO_INIT_GLOROT_UNIFORM, /* between -a and a, a = sqrt(6 / (F + K)) */
+  RONDO_INIT_GLOROT_NORMAL,  /* variance 2 / (F + K) */
+  RONDO_INIT_HE_UNIFORM,     /* a = sqrt(6 / F) */
+  RONDO_INIT_HE_NORMAL,      /* 2 / F */
+  RONDO_INIT_LECUN_UNIFORM,  /* a = sqrt(3 / F) */
+  RONDO_INIT_LECUN_NORMAL,   /* 1 / F */
+  RONDO_INIT_ORTHOGONAL      /* rows, or columns where these are fewer, of length 1 at right angles to each other */
+} rondo_initializer;
+
+typedef struct rondo_init {
+  uint64_t seed;                      /* of all numbers: the same ones on every backend, for each array its own */
+  rondo_initializer kernel;           /* glorot_uniform; also of the head, the peephole and the projection */
+  rondo_initializer recurrent_kernel; /* orthogonal */
+  rondo_initializer bias;             /* zeros; or ones */
+  int no_unit_forget_bias;            /* LSTM: the bias of f is as the others; 0: it is 1, as in Keras */
+} rondo_init;
+
+/* Writes a training plan's whole parameter block, with gammas of 1 and betas of 0. params: sizes.params bytes,
+ * aligned to 64. init: NULL means all zeros. Waits for the device, as rondo_pack does. Orthogonal matrices are made
+ * by one thread of the host, in time F * K * min(F, K). Fails with INVALID_ARGUMENT, OUT_OF_MEMORY; on CUDA also
+ * with DEVICE_ERROR. */
+RONDO_API rondo_status rondo_init_params(const rondo_plan *plan, rondo_context *ctx, void *params,
+                                         const rondo_init *init);
+
+/* One step of stochastic gradient descent, keras.optimizers.SGD:
+ *
+ *     velocity = momentum * velocity - rate * gradient
+ *     params   = params + velocity,   with nesterov params + momentum * velocity - rate * gradient */
+typedef struct rondo_sgd_args {
+  size_t count;         /* required: floats of each array; sizes.params / 4 for a whole block */
+  void *params;         /* required; updated */
+  const void *gradient; /* required */
+  float rate;           /* required: above 0 */
+  float momentum;       /* 0 to below 1 */
+  int nesterov;
+  void *velocity; /* required with momentum: zeros at first; updated */
+} rondo_sgd_args;
+
+/* No two arrays may overlap. Fails with INVALID_ARGUMENT; on CUDA also with DEVICE_ERROR. */
+RONDO_API rondo_status rondo_sgd(rondo_context *ctx, const rondo_sgd_args *args);
+
+/* One step of Adam (Kingma and Ba 2015), keras.optimizers.Adam, ^ for "to the power of":
+ *
+ *     m = m + (1 - beta_1) * (gradient - m)        v = v + (1 - beta_2) * (gradient * gradient - v)
+ *     params = params - rate * sqrt(1 - beta_2^step) / (1 - beta_1^step) * m / (sqrt(v) + epsilon) */
+typedef struct rondo_adam_args {
+  size_t count;         /* required, as in rondo_sgd_args */
+  void *params;         /* required; updated */
+  const void *gradient; /* required */
+  void *m, *v;          /* required: zeros at first; updated */
+  long long step;       /* required: 1 for the first call, 2 for the next */
+  float rate;           /* required: above 0; Keras's is 0.001 */
+  float beta_1, beta_2; /* below 1; 0: 0.9 and 0.999 */
+  float epsilon;        /* 0: 1e-7 */
+} rondo_adam_args;
+
+/* No two arrays may overlap. Fails with INVALID_ARGUMENT; on CUDA also with DEVICE_ERROR. */
+RONDO_API rondo_status rondo_adam(rondo_context *ctx, const rondo_adam_args *args);
+
+enum { RONDO_CLIP_SCRATCH = 8192 }; /* bytes */
+
+/* Keras's global_clipnorm: the gradient is scaled by limit / norm when its norm, the root of the sum of its squares, is
+ * above limit. A norm that is not finite leaves it as it is. */
+typedef struct rondo_clip_args {
+  size_t count;   /* required, as in rondo_sgd_args */
+  void *gradient; /* required; updated */
+  float limit;    /* required: above 0 */
+  void *norm;     /* one float: what the norm was; NULL: not wanted */
+  void *scratch;  /* required: RONDO_CLIP_SCRATCH bytes, aligned to 64; not shared by calls in flight */
+} rondo_clip_args;
+
+/* Fails with INVALID_ARGUMENT; on CUDA also with DEVICE_ERROR. */
+RONDO_API rondo_status rondo_clip_by_norm(rondo_context *ctx, const rondo_clip_args *args);
 
 /* ---- Graph: one call, frozen ------------------------------------------------------------------------------------- */
 

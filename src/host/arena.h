@@ -17,7 +17,8 @@ typedef struct rondo_arena {
 #define RONDO_ALIGNMENT ((size_t)256)
 
 static inline size_t rondo_size_mul(size_t a, size_t b) {
-  return b && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+  size_t product;
+  return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product; /* a call makes dozens: no division */
 }
 
 static inline size_t rondo_size_add(size_t a, size_t b) {

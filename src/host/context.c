@@ -106,6 +106,8 @@ rondo_status rondo_context_create(rondo_context **ctx, const rondo_context_desc 
 void rondo_context_destroy(rondo_context *ctx) {
   if (!ctx) return;
   ctx->ops->close(ctx);
+  free(ctx->scratch);
+  free(ctx->stamps);
   free(ctx);
 }
 

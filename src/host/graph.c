@@ -1,9 +1,11 @@
 /* graph.c - one call frozen with its pointers: a CUDA graph, or on the CPU a remembered batch. */
 #include "internal.h"
 
+#include "check.h"
 #include "error.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct rondo_graph {
   const rondo_plan *plan;
@@ -11,6 +13,30 @@ struct rondo_graph {
   rondo_batch batch;
   void *recorded; /* the backend's graph; NULL: the backend has none, launch executes the batch */
 };
+
+/* Host arrays are the caller's only until the call returns, so the graph has copies, in the same memory as itself. */
+static size_t host_bytes(const rondo_batch *b) {
+  size_t n = (size_t)b->batch, bytes = 0;
+  if (b->lengths) bytes += n * sizeof *b->lengths;
+  if (b->slots) bytes += n * sizeof *b->slots;
+  if (b->mask) bytes += n * (size_t)b->timesteps;
+  return b->restart ? bytes + n : bytes;
+}
+
+static const void *keep(unsigned char **to, const void *from, size_t bytes) {
+  if (!from) return NULL;
+  const void *copy = memcpy(*to, from, bytes);
+  *to += bytes;
+  return copy;
+}
+
+static void keep_arrays(rondo_batch *b, unsigned char *to) {
+  size_t n = (size_t)b->batch;
+  b->lengths = keep(&to, b->lengths, n * sizeof *b->lengths);
+  b->slots = keep(&to, b->slots, n * sizeof *b->slots);
+  b->mask = keep(&to, b->mask, n * (size_t)b->timesteps);
+  b->restart = keep(&to, b->restart, n);
+}
 
 static rondo_status record(rondo_graph *graph) {
   const rondo_backend_ops *ops = graph->ctx->ops;
@@ -26,9 +52,10 @@ rondo_status rondo_graph_create(rondo_graph **graph, const rondo_plan *plan, ron
   REQUIRE(graph, "rondo_graph_create: graph is NULL");
   *graph = NULL;
   TRY(rondo_check_batch("rondo_graph_create", plan, ctx, batch));
-  rondo_graph *made = malloc(sizeof *made);
+  rondo_graph *made = malloc(sizeof *made + host_bytes(batch));
   if (!made) return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_graph_create: no host memory");
   *made = (rondo_graph){.plan = plan, .ctx = ctx, .batch = *batch};
+  keep_arrays(&made->batch, (unsigned char *)(made + 1));
   rondo_status status = record(made);
   if (status == RONDO_OK)
     *graph = made;

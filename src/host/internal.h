@@ -8,68 +8,129 @@
 #include "rondo/rondo.h"
 
 #include "arena.h"
+#include "schedule.h"
 
 typedef struct rondo_backend_ops rondo_backend_ops;
 typedef struct rondo_algorithm_ops rondo_algorithm_ops;
 
-enum { RONDO_GATES = 4 };             /* of an LSTM */
+enum { RONDO_GATES = 4 };             /* of an LSTM; the most that a cell has */
 enum { RONDO_CALLER_ALIGNMENT = 64 }; /* bytes: of what the caller gives, the parameter block and the workspace */
 
 struct rondo_context {
   rondo_context_desc desc; /* as given; threads at least 1 */
   const rondo_backend_ops *ops;
-  int variant;    /* what plans and parameter blocks depend on: the instruction set of the CPU, the GPU's ordinal */
-  void *state;    /* the backend's own */
+  int variant; /* what plans and parameter blocks depend on: the instruction set of the CPU, the GPU's ordinal */
+  void *state; /* the backend's own */
+  /* Host memory of the core for calls with lengths, a mask or slots; grows when a call needs more than before. */
+  void *scratch; /* schedules */
+  size_t scratch_bytes;
+  uint32_t *stamps, stamp; /* (stamp_count): the call that has named a slot last */
+  int stamp_count;
   char text[640]; /* room for a whole sentence: why CUDA is not used */
 };
 
 struct rondo_plan {
   rondo_plan_desc desc; /* as given; num_layers at least 1 */
+  /* The layer of each direction, and the head, with every RONDO_DEFAULT and every alpha and beta resolved; go_backwards
+   * says whether the direction reads backwards. input_size is that of layer 0. */
+  rondo_layer direction[2], head;
+  int directions;     /* D */
+  int output_size[2]; /* O of each direction; 0 without a second one */
+  int width;          /* columns of a layer's y in one row: O, or both when they stand beside each other */
   const rondo_backend_ops *ops;
   const rondo_algorithm_ops *algorithm;
-  int variant;            /* of the context it was made with */
-  int chunk;              /* timesteps whose x is brought in ahead of the recurrence at a time */
-  size_t layer_params[2]; /* bytes of the parameter block for the first layer, and for each above it */
-  size_t between_bytes;   /* one of up to two buffers (T, N, H) between stacked layers */
-  size_t layer_workspace; /* bytes the algorithm needs for a layer, the same for all */
+  int variant;               /* of the context it was made with */
+  int chunk;                 /* timesteps whose x is brought in ahead of the recurrence at a time */
+  size_t layer_params[2][2]; /* bytes of the parameter block: [first layer, those above][direction] */
+  size_t head_params;
+  size_t between_bytes;   /* one of up to two buffers (T, N, width) between layers */
+  size_t last_bytes;      /* y_last ahead of the head: (N, width) */
+  size_t layer_workspace; /* bytes the algorithm needs for a layer and direction, the most of all; with training for
+                             forward and for backward */
+  size_t layer_reserve[2][2], head_reserve; /* training: bytes it keeps of a pass, as layer_params */
   rondo_sizes sizes;
   char note[96]; /* the algorithm's part of text */
-  char text[256];
+  char text[320];
 };
 
-/* The caller's workspace, carved (plan.c): buffers (T, N, H) between stacked layers, which take turns, and what the
- * algorithm needs for one layer. */
+/* The caller's workspace, carved (plan.c): buffers (T, N, width) between layers, which take turns, y_last ahead of the
+ * head, and what the algorithm needs for one layer. */
 typedef struct rondo_workspace {
   void *between[2];
+  void *last;
   void *layer;
 } rondo_workspace;
 
-/* One layer and direction with everything resolved. Distances are in floats; x_timestep is negative when the layer
- * goes backwards, x then points at the last timestep. NULL outputs are not wanted, NULL states are zeros. */
+/* One layer and direction, or the head, with everything resolved. Distances are in floats. Rows are addressed by the
+ * sequence n and the position p in the order in which the direction processes timesteps: row (n, p) of x begins at
+ * x + n * x_sequence + p * x_timestep, and likewise y. Distances over time are negative where that order is not the
+ * array's; the pointer is then at the last timestep. NULL outputs are not wanted, NULL states are zeros. */
 typedef struct rondo_pass {
-  int batch, timesteps, input_size, hidden_size;
+  const rondo_layer *layer; /* plan->direction[d] or plan->head; its sizes are not this layer's, those below are */
+  const rondo_schedule *schedule; /* which positions are real; DENSE: all of them, whatever it says */
+  int batch, timesteps, input_size, hidden_size, output_size;
   const void *params;
   const float *x;
   ptrdiff_t x_sequence, x_timestep;
-  const float *h_0, *c_0;
-  float *y;
+  float *y; /* rows of output_size */
   ptrdiff_t y_sequence, y_timestep;
   float *y_last;
   ptrdiff_t y_last_stride;
-  float *h_n, *c_n;
-  ptrdiff_t state_stride;
+  rondo_merge merge;       /* SUM, MUL, AVE: y and y_last already hold the other direction's; else they are written */
+  int zero_y, zero_y_last; /* skipped steps give 0, to be merged like any other; else they repeat the output before */
+  const float *h_0, *c_0;  /* row n of a state is n * stride floats on, or slots[n] * stride */
+  float *h_n, *c_n;        /* may be h_0 and c_0 */
+  ptrdiff_t h_stride, c_stride;
+  const int32_t *slots;   /* host, or NULL */
+  const uint8_t *restart; /* host, or NULL */
+  const uint8_t *mask;    /* host, as in rondo_batch, for backends that make the positions themselves; or NULL */
   void *workspace;
+  void *reserve; /* training: what backward will be given; NULL: forward only */
 } rondo_pass;
+
+/* Backward of a pass: gradients by its outputs (NULL: zeros), and where those by its inputs go (NULL: not wanted). */
+typedef struct rondo_gradient {
+  rondo_pass pass; /* as it was run forward, but y, y_last, h_n and c_n may be NULL, and workspace is backward's */
+  const float *dy; /* placed like y: row (n, p) at dy + n * dy_sequence + p * dy_timestep */
+  ptrdiff_t dy_sequence, dy_timestep;
+  const float *dy_last;
+  ptrdiff_t dy_last_stride;
+  const float *dh_n, *dc_n; /* placed like h_n and c_n */
+  float *dx;                /* placed like x, but at its own distances; skipped steps get 0 */
+  ptrdiff_t dx_sequence, dx_timestep;
+  int add_dx; /* dx already holds the other direction's */
+  float *dh_0, *dc_0;
+  float *dparams; /* the layer's part, laid out as canonical.h says */
+  int accumulate; /* add to dparams */
+} rondo_gradient;
+
+/* y = merge(a, b) for rows of `columns`; or backward: da, db from dy. In training a layer whose directions are merged
+ * keeps both halves. */
+typedef struct rondo_merge_args {
+  rondo_merge merge; /* SUM, MUL, AVE */
+  int batch, timesteps, columns;
+  const float *a, *b;               /* (T, N, columns), dense */
+  float *y;                         /* forward; backward: NULL */
+  const float *dy;                  /* backward: NULL is zeros */
+  ptrdiff_t y_sequence, y_timestep; /* of y, and of dy */
+  float *da, *db;                   /* backward: (T, N, columns), dense */
+} rondo_merge_args;
 
 struct rondo_algorithm_ops {
   rondo_algorithm id;
   const char *name;
+  int training_only; /* not for plans without training; for plans with it a row also needs backward or backward_layer */
   /* Fills chunk, layer_workspace and note (the reference: all of sizes.workspace), or refuses with a sentence. */
   rondo_status (*prepare)(rondo_plan *plan, const rondo_context *ctx);
   /* One layer; execute.c walks the layers. */
   rondo_status (*forward_layer)(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
+  /* Optional, for training plans: prepare has then filled layer_reserve and head_reserve, and forward_layer fills
+   * pass->reserve. params of such plans are laid out as canonical.h says. */
+  rondo_status (*backward_layer)(const rondo_plan *plan, rondo_context *ctx, const rondo_gradient *gradient);
+  rondo_status (*merge)(const rondo_plan *plan, rondo_context *ctx, const rondo_merge_args *args);
   /* The whole call instead: the reference, which shares nothing with what it judges. */
   rondo_status (*forward)(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
+  rondo_status (*backward)(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
 };
 
 struct rondo_backend_ops {
@@ -89,10 +150,13 @@ struct rondo_backend_ops {
   rondo_status (*copy)(rondo_context *ctx, void *to, const void *from, size_t bytes);
 
   /* Bytes of one layer's parameters (a multiple of 256), SIZE_MAX when they do not fit; then filling them. */
-  size_t (*params_bytes)(const rondo_plan *plan, size_t inputs);
-  rondo_status (*pack)(const rondo_plan *plan, rondo_context *ctx, size_t inputs, void *to, const rondo_weights *from);
-  /* Optional: refuses a layer's parameters that were not packed for this plan. who and layer: for the sentence. */
-  rondo_status (*check_params)(const char *who, const rondo_plan *plan, size_t inputs, const void *params, int layer);
+  size_t (*params_bytes)(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
+  rondo_status (*pack)(const rondo_plan *plan, rondo_context *ctx, const rondo_layer *layer, size_t inputs, void *to,
+                       const rondo_weights *from);
+  /* Optional: refuses a layer's parameters that were not packed for this plan. who and
+   * index, the layer's: for the sentence. */
+  rondo_status (*check_params)(const char *who, const rondo_plan *plan, const rondo_layer *layer, size_t inputs,
+                               const void *params, int index);
 
   /* Optional, all four or none: what is enqueued between begin and end becomes a graph instead of running.
    * end is always called after begin; keep = 0 throws the recording away, and graph may then be NULL. */
@@ -100,6 +164,14 @@ struct rondo_backend_ops {
   rondo_status (*capture_end)(rondo_context *ctx, int keep, void **graph);
   rondo_status (*graph_launch)(rondo_context *ctx, void *graph);
   void (*graph_destroy)(rondo_context *ctx, void *graph);
+
+  /* Training helpers: arguments are checked, defaults filled in. */
+  rondo_status (*sgd)(rondo_context *ctx, const rondo_sgd_args *args);
+  rondo_status (*adam)(rondo_context *ctx, const rondo_adam_args *args);
+  rondo_status (*clip_by_norm)(rondo_context *ctx, const rondo_clip_args *args);
+  /* Optional: to[i] = (2 u - 1) * limit, u what philox.h makes of word i of the sequence. Else init.c draws. */
+  rondo_status (*draw_uniform)(rondo_context *ctx, float *to, size_t count, float limit, uint64_t seed,
+                               uint64_t sequence);
 };
 
 /* A kernel of the CUDA backend: launch takes the kernel's argument struct of src/kernels/kernels.h and a stream, and
@@ -110,7 +182,7 @@ typedef struct rondo_kernel {
 } rondo_kernel;
 
 /* Grows whenever a struct of this header changes: librondo and librondo_cuda must agree. */
-#define RONDO_MODULE_VERSION 1
+#define RONDO_MODULE_VERSION 2
 
 /* What the CUDA module gets from the library that opens it, and its one entry point (also in static builds). */
 typedef struct rondo_core {
@@ -130,20 +202,55 @@ rondo_status rondo_host_copy(rondo_context *ctx, void *to, const void *from, siz
 /* plan.c: used to measure (arena on NULL) and to carve, so that the two cannot disagree. */
 void rondo_carve_workspace(const rondo_plan *plan, rondo_arena *arena, rondo_workspace *parts);
 
-/* execute.c: is the plan for this context? Then the checks of rondo_forward, and the call without them. who: the public
- * function's name. */
+/* check.c: is the plan for this context? who: the public function's name. */
 rondo_status rondo_check_match(const char *who, const rondo_plan *plan, const rondo_context *ctx);
-rondo_status rondo_check_batch(const char *who, const rondo_plan *plan, const rondo_context *ctx,
-                               const rondo_batch *batch);
+
+/* execute.c: rondo_forward without its checks. */
 rondo_status rondo_execute(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
 
-/* params.c */
-static inline size_t rondo_layer_inputs(const rondo_plan *plan, int layer) {
-  return (size_t)(layer == 0 ? plan->desc.layer.input_size : plan->desc.layer.hidden_size);
+/* layer.c: checks a layer and fills direction, head, directions, output_size and width of the plan. */
+rondo_status rondo_resolve_layer(rondo_plan *plan, const rondo_layer *layer);
+
+/* training.c: forward that keeps what backward needs, and backward; without checks. */
+size_t rondo_reserve_bytes(const rondo_plan *plan);
+size_t rondo_training_workspace_bytes(const rondo_plan *plan);
+rondo_status rondo_train_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
+rondo_status rondo_train_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
+
+/* Gates of a cell: rows of weights per unit. */
+static inline int rondo_gates(const rondo_layer *layer) {
+  static const int gates[] = {[RONDO_LSTM] = 4, [RONDO_GRU] = 3, [RONDO_RNN] = 1, [RONDO_DENSE] = 1};
+  return gates[layer->cell];
 }
 
-static inline size_t rondo_layer_params_offset(const rondo_plan *plan, int layer) {
-  return layer == 0 ? 0 : plan->layer_params[0] + (size_t)(layer - 1) * plan->layer_params[1];
+/* O of a layer. */
+static inline int rondo_output_size(const rondo_layer *layer) {
+  return layer->projection_size ? layer->projection_size : layer->hidden_size;
+}
+
+/* The wider of the directions: a row of a dense c has so many columns, and one of a dense h. */
+static inline size_t rondo_widest_hidden(const rondo_plan *plan) {
+  int first = plan->direction[0].hidden_size, second = plan->directions == 2 ? plan->direction[1].hidden_size : 0;
+  return (size_t)(first > second ? first : second);
+}
+
+static inline size_t rondo_widest_output(const rondo_plan *plan) {
+  return (size_t)(plan->output_size[0] > plan->output_size[1] ? plan->output_size[0] : plan->output_size[1]);
+}
+
+/* Layers are numbered 0..L-1; L is the head. */
+static inline size_t rondo_layer_inputs(const rondo_plan *plan, int index) {
+  return (size_t)(index == 0 ? plan->desc.layer.input_size : plan->width);
+}
+
+static inline const rondo_layer *rondo_layer_at(const rondo_plan *plan, int index, int direction) {
+  return index == plan->desc.layer.num_layers ? &plan->head : &plan->direction[direction];
+}
+
+static inline size_t rondo_params_offset(const rondo_plan *plan, int index, int direction) {
+  const size_t(*bytes)[2] = plan->layer_params;
+  size_t below = index == 0 ? 0 : bytes[0][0] + bytes[0][1] + (size_t)(index - 1) * (bytes[1][0] + bytes[1][1]);
+  return below + (direction ? bytes[index > 0][0] : 0);
 }
 
 #endif
