@@ -1,12 +1,23 @@
 /* cpu.h - what the files of the CPU backend share.
  *
- * A layer's part of the parameter block, for vectors of V lanes (B = H / V unit blocks, rounded up; F inputs):
+ * A layer's part of the parameter block, for vectors of V lanes: B unit blocks of V units (H / V, rounded up), G gates,
+ * F inputs, O columns of h. Every piece begins at a multiple of 256 bytes. There are two forms.
  *
- *     header (256 bytes) | bias (B, 4, V) | W (B, F, 4, V) | R (B, H, 4, V)
+ * Fused: layers of the default functions and no options, for which one kernel makes a timestep (fused.c).
  *
- * The four gates of V units lie side by side for every input, so a kernel that walks k holds i, f, g, o of the same
- * units in four registers, and c and h follow from them without a detour through memory. The weights of a unit block
- * are one stream; a thread that owns a range of blocks owns one range of memory. Lanes beyond H hold zeros. */
+ *     header | bias (B, G, V) | W (B, F, G, V) | R (B, H, G, V) | GRU: recurrent bias of gate h (B, V)
+ *
+ * The gates of V units lie side by side for every input, so a kernel that walks k holds all gates of the same units in
+ * registers, and c and h follow from them without a detour through memory. The weights of a unit block are one stream;
+ * a thread that owns a range of blocks owns one range of memory.
+ *
+ * General: every other layer (general.c). Each gate is a matrix of its own, and with it a stream for each unit block.
+ *
+ *     header | bias (G, B, V) | W (G, B, F, V) | R (G, B, O, V) | recurrent bias (G, B, V) | peephole (3, B, V)
+ *            | gammas (G, B, V) twice | gamma and beta of c (B, V) | projection (O / V, H, V)
+ *
+ * of which DENSE has no R and later, and the last four are there with their options only. Lanes beyond H (the
+ * projection: O) hold zeros. */
 #ifndef RONDO_CPU_H
 #define RONDO_CPU_H
 
@@ -22,24 +33,117 @@ typedef struct rondo_cpu_state {
                                   lower them */
 } rondo_cpu_state;
 
-/* The sizes of a layer in this layout, in floats but for blocks. */
+/* ---- pack.c: the parameter block --------------------------------------------------------------------------------- */
+
 typedef struct rondo_cpu_layout {
-  size_t inputs, hidden, lanes;
-  size_t blocks;                         /* B */
-  size_t bias, input_weights, recurrent; /* where each begins, after the header */
-  size_t bytes;                          /* of all, header included; SIZE_MAX: does not fit */
+  const rondo_layer *layer;
+  int fused;
+  size_t inputs, hidden, outputs, gates, lanes; /* F, H, O, G, V */
+  size_t blocks, units;                         /* B, and B * V */
+  size_t output_blocks;                         /* O / V, rounded up */
+  size_t vectors, streams;                      /* fused: G of each row of weights in B streams; else 1 in G * B */
+  /* Where each piece begins, in floats from the start of the block. */
+  size_t bias, input_weights, recurrent, recurrent_bias, peephole, gamma_kernel, gamma_recurrent, gamma_cell, beta_cell,
+      projection;
+  size_t bytes; /* of all; SIZE_MAX: does not fit */
 } rondo_cpu_layout;
 
-rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, size_t inputs);
+rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
 
-/* The first float after the header. */
-const float *rondo_cpu_weights(const void *params);
+size_t rondo_cpu_params_bytes(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
+rondo_status rondo_cpu_pack(const rondo_plan *plan, rondo_context *ctx, const rondo_layer *layer, size_t inputs,
+                            void *to, const rondo_weights *from);
+rondo_status rondo_cpu_check_params(const char *who, const rondo_plan *plan, const rondo_layer *layer, size_t inputs,
+                                    const void *params, int index);
 
-/* hoisted.c */
+/* ---- hoisted.c: a call ------------------------------------------------------------------------------------------- */
+
+/* The workspace of a call. Rows are those of the schedule: sequences compacted, the longest first. */
+typedef struct rondo_cpu_workspace {
+  size_t rows;                 /* of x that are projected at a time */
+  size_t h_stride, c_stride;   /* floats from row to row */
+  float *x_sums;               /* fused: (B, rows, G, V); else (rows, G, B * V) */
+  float *h_sums;               /* general: (N, G, B * V) */
+  float *inner;                /* general: (N, B * V), the input of a step's second product, or its result */
+  float *projected;            /* with projection: (N, O in whole blocks) */
+  float *h[2], *c;             /* (N, O), twice, in turn read and written; (N, H) */
+  float *zeros;                /* a row of states that are not there */
+  const float **x[2];          /* (rows): those of a chunk; chunks take turns */
+  float **y[2];                /* (rows), likewise */
+  const float **h_0, **c_0;    /* (N): given, or zeros */
+  float **h_rows[2], **c_rows; /* (N): into h, and into c_n or c */
+  const float **inner_rows;    /* (N) */
+} rondo_cpu_workspace;
+
+/* All that the threads of a call need; read-only for them, but for what the workspace holds. */
+typedef struct rondo_cpu_call {
+  const rondo_pass *pass;
+  rondo_schedule schedule;
+  const rondo_cpu_kernels *kernels;
+  const rondo_cpu_state *state;
+  rondo_cpu_layout layout;
+  rondo_cpu_workspace ws;
+  const float *params; /* the block */
+  int threads;
+} rondo_cpu_call;
+
 rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ctx);
 rondo_status rondo_cpu_hoisted_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
 
-/* features.c: the best instruction set that this machine and the limit allow; never RONDO_ISA_BEST. */
+/* Part `index` of `parts` of `count` things. */
+typedef struct rondo_cpu_range {
+  int begin, count;
+} rondo_cpu_range;
+
+static inline rondo_cpu_range rondo_cpu_share(size_t count, int index, int parts) {
+  size_t begin = count * (size_t)index / (size_t)parts, end = count * ((size_t)index + 1) / (size_t)parts;
+  return (rondo_cpu_range){(int)begin, (int)(end - begin)};
+}
+
+/* One thread's part of a call: fused.c, general.c. */
+void rondo_cpu_fused_thread(const rondo_cpu_call *call, int thread);
+void rondo_cpu_general_thread(const rondo_cpu_call *call, int thread);
+
+/* ---- rows.c: where the rows of a call are ------------------------------------------------------------------------ */
+
+/* Timesteps whose x is projected at a time: as many as ws.rows allow. Row r of step s is the one at s's rows before it
+ * in the chunk, plus r. */
+typedef struct rondo_cpu_chunk {
+  int first, steps, rows; /* steps 0: there is none */
+  int turn;               /* which tables of x and y hold its rows */
+} rondo_cpu_chunk;
+
+rondo_cpu_chunk rondo_cpu_first_chunk(const rondo_cpu_call *call);
+rondo_cpu_chunk rondo_cpu_next_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk);
+
+/* Fills the chunk's tables of x and y. One thread does it a chunk ahead; the barriers in between publish them. */
+void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk);
+
+/* Fills the tables of states. */
+void rondo_cpu_find_states(const rondo_cpu_call *call);
+
+/* Where step s reads h and c, and writes h; c is written to ws.c_rows. */
+const float *const *rondo_cpu_h_in(const rondo_cpu_call *call, int step);
+const float *const *rondo_cpu_c_in(const rondo_cpu_call *call, int step);
+static inline float *const *rondo_cpu_h_out(const rondo_cpu_call *call, int step) {
+  return call->ws.h_rows[(step + 1) % 2];
+}
+
+/* y at skipped steps, for a range of columns, once all others of these columns are there. */
+void rondo_cpu_fill_skipped(const rondo_cpu_call *call, rondo_cpu_range columns);
+
+/* y_last, h_n, and c_n of sequences without a step, after all steps. */
+void rondo_cpu_write_results(const rondo_cpu_call *call);
+
+/* ---- features.c -------------------------------------------------------------------------------------------------- */
+
+/* The best instruction set that this machine and the limit allow; never RONDO_ISA_BEST. */
 rondo_isa rondo_cpu_best_isa(rondo_isa limit);
+
+/* ---- optimise.c -------------------------------------------------------------------------------------------------- */
+
+rondo_status rondo_cpu_sgd(rondo_context *ctx, const rondo_sgd_args *args);
+rondo_status rondo_cpu_adam(rondo_context *ctx, const rondo_adam_args *args);
+rondo_status rondo_cpu_clip_by_norm(rondo_context *ctx, const rondo_clip_args *args);
 
 #endif

@@ -1,59 +1,103 @@
 /* kernels.h - the CPU kernels: argument structs and the table of them by instruction set.
  *
- * One timestep of an LSTM layer takes two kernels. For every row (sequence) n, unit j and gate g:
+ * A layer of the default functions (fused) takes two kernels a timestep. For every row m, unit j and gate g:
  *
- *     project_forward   sums[n, j, g] = bias[j, g] + x_0 W[0, j, g] + x_1 W[1, j, g] + ...
- *     lstm_forward      a[n, j, g] = sums[n, j, g] + h_0 R[0, j, g] + h_1 R[1, j, g] + ...
- *                       c' = sigmoid(a_f) c + sigmoid(a_i) tanh(a_g),  h' = sigmoid(a_o) tanh(c')
+ *     product_forward   sums[m, j, g] = start[j, g] + x_0 W[0, j, g] + x_1 W[1, j, g] + ...
+ *     fused_forward     a[m, j, g] = sums[m, j, g] + h_0 R[0, j, g] + h_1 R[1, j, g] + ...
+ *                       and from the a of a unit its new c and h, by the formulas of rondo.h
  *
- * Each a is one chain of additions, in the order written, whatever rows or units a kernel takes together. So results do
- * not depend on the batch, the threads, or how many timesteps are projected at once. (A chain may rest in memory
+ * Every other layer takes product_forward for both products and *_cell_forward for the rest, row by row; see there.
+ *
+ * Each sum is one chain of additions, in the order written, whatever rows or units a kernel takes together. So results
+ * do not depend on the batch, the threads, or how many timesteps are projected at once. (A chain may rest in memory
  * between the kernels: storing a float does not change it.)
  *
- * Weights and sums come in unit blocks of V = lanes units; cpu.h draws the layout. Letters: B blocks, M rows. */
+ * Weights and sums come in unit blocks of V = lanes units; cpu.h draws the layout. Letters: B blocks, M rows, U units
+ * of all blocks. A table of rows is (M) pointers: rows that are computed together lie where they are. Nothing beyond
+ * the last unit is read or written in x, h, c and y; other arrays hold whole blocks. */
 #ifndef RONDO_CPU_KERNELS_H
 #define RONDO_CPU_KERNELS_H
 
 #include "rondo/rondo.h"
 
-/* x times W for rows of several timesteps: row m is sequence m % batch at timestep m / batch. */
-typedef struct rondo_project_forward_args {
-  int rows, batch, inputs;
-  int blocks;
-  const float *x; /* (rows, inputs), found by the two distances, which may be negative */
-  ptrdiff_t x_sequence, x_timestep;
-  const float *bias;    /* (blocks, 4, V) */
-  const float *weights; /* (blocks, inputs, 4, V) */
-  float *sums;          /* (blocks, rows, 4, V), blocks apart by sums_block floats */
-  ptrdiff_t sums_block;
-} rondo_project_forward_args;
+/* Rows times weights. */
+typedef struct rondo_product_forward_args {
+  int gates; /* G of weights and sums: 4, 3 or 1 */
+  int rows, inputs, blocks;
+  const float *const *in; /* (rows): (inputs) */
+  const float *start;     /* (blocks, G, V), what the sums begin with; NULL: zeros */
+  const float *weights;   /* (blocks, inputs, G, V) */
+  float *sums;            /* (blocks, rows, G, V) by the distances of blocks and rows, in floats */
+  ptrdiff_t sums_block, sums_row;
+} rondo_product_forward_args;
 
-/* One timestep for the rows of a batch and the units of some blocks. Nothing beyond unit hidden - 1 is read or written
- * in h, c and y. c_out may be c_in. Stride: from row to row. */
-typedef struct rondo_lstm_forward_args {
+/* One timestep for some rows and the units of some blocks. c_out may be c_in. */
+typedef struct rondo_fused_forward_args {
   int rows, hidden;
   int first_block, blocks;
-  const float *weights; /* (all B, hidden, 4, V) */
-  const float *sums;    /* (all B, rows, 4, V), blocks apart by sums_block floats */
+  const float *weights; /* (all B, hidden, G, V) */
+  const float *bias;    /* GRU: what the recurrent sums of gate h begin with, (all B, V) */
+  const float *sums;    /* (all B, rows, G, V), blocks apart by sums_block floats */
   ptrdiff_t sums_block;
-  const float *h_in; /* (rows, hidden) */
-  const float *c_in; /* (rows, hidden), or NULL: zeros */
-  float *h_out;      /* (rows, hidden) */
-  float *c_out;      /* (rows, hidden) */
-  float *y;          /* (rows, hidden), a second h_out, or NULL */
-  ptrdiff_t h_in_stride, c_in_stride, h_out_stride, c_out_stride, y_stride;
-} rondo_lstm_forward_args;
+  const float *const *h_in; /* (rows): (hidden), and so on */
+  const float *const *c_in; /* LSTM */
+  float *const *h_out;
+  float *const *c_out; /* LSTM */
+  float *const *y;     /* a second h_out, which is merged; or NULL */
+  rondo_merge merge;   /* SUM, MUL, AVE with what y holds; else y is written */
+} rondo_fused_forward_args;
 
-/* The words of vec.h over arrays, for tests: out[i] = f(in[i]). */
-typedef void rondo_cpu_map(int count, const float *in, float *out);
+/* One timestep of some rows of any layer, from the sums of both products. They add up as
+ *
+ *     ax = LN(x_sums) + bias    ah = LN(h_sums) + recurrent_bias    with layer_norm, by layer_norm_forward, in place
+ *     ax = x_sums               ah = h_sums                         otherwise: the sums began with the biases
+ *
+ * after which the cells follow rondo_layer and its words. A cell's h goes to inner, and from there, perhaps
+ * through a projection, to output_forward. */
+typedef struct rondo_cell_forward_args {
+  const rondo_layer *layer;
+  int rows, hidden;
+  int units;                                   /* U: hidden in whole blocks */
+  float *x_sums, *h_sums;                      /* (rows, G, U); used up */
+  float *inner;                                /* (rows, U) */
+  const float *bias, *recurrent_bias;          /* (G, U) */
+  const float *peephole;                       /* (3, U) */
+  const float *gamma_kernel, *gamma_recurrent; /* (G, U) */
+  const float *gamma_cell, *beta_cell;         /* (U) */
+  const float *const *h_in;                    /* (rows): (hidden) */
+  const float *const *c_in;                    /* LSTM */
+  float *const *c_out;                         /* LSTM */
+} rondo_cell_forward_args;
+
+/* The end of such a timestep: h = zoneout * h_in + (1 - zoneout) * value, to h_out and y. */
+typedef struct rondo_output_forward_args {
+  int rows, columns;
+  const float *value; /* (rows, columns), rows apart by a number of floats */
+  ptrdiff_t value_row;
+  float zoneout;
+  const float *const *h_in; /* (rows): (columns); only with zoneout */
+  float *const *h_out;      /* or NULL */
+  float *const *y;          /* or NULL */
+  rondo_merge merge;        /* as in rondo_fused_forward_args */
+} rondo_output_forward_args;
+
+typedef void rondo_cell_kernel(const rondo_cell_forward_args *args);
+
+/* A function over an array, for tests: out[i] = f(in[i]). */
+typedef void rondo_cpu_map(rondo_function function, int count, const float *in, float *out);
 
 typedef struct rondo_cpu_kernels {
   const char *name; /* the suffix */
   int lanes;        /* V */
   int rows;         /* that a tile takes at most */
-  void (*project_forward)(const rondo_project_forward_args *args);
-  void (*lstm_forward)(const rondo_lstm_forward_args *args);
-  rondo_cpu_map *exp, *sigmoid, *tanh;
+  void (*product_forward)(const rondo_product_forward_args *args);
+  void (*fused_forward[RONDO_RNN + 1])(const rondo_fused_forward_args *args); /* by rondo_cell */
+  rondo_cell_kernel *layer_norm_forward;
+  rondo_cell_kernel *gru_reset_forward;             /* reset_before: z and r into x_sums, r * h_in to inner */
+  rondo_cell_kernel *cell_forward[RONDO_DENSE + 1]; /* by rondo_cell; DENSE: x_sums becomes its function, in place */
+  void (*output_forward)(const rondo_output_forward_args *args);
+  rondo_cpu_map *map; /* every rondo_activation but SOFTMAX */
+  void (*exp)(int count, const float *in, float *out);
 } rondo_cpu_kernels;
 
 extern const rondo_cpu_kernels rondo_cpu_kernels_portable;
@@ -61,17 +105,30 @@ extern const rondo_cpu_kernels rondo_cpu_kernels_portable;
 extern const rondo_cpu_kernels rondo_cpu_kernels_avx2, rondo_cpu_kernels_avx512;
 #endif
 
+/* cpu.c: NULL for an instruction set that this build has no kernels for. Says nothing about the machine. */
+const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa);
+
 /* kernels_ref.c, for tests only: the same from the same arguments in double, for vectors of V = lanes. Results are
  * dense double arrays and those of args stay untouched. size: the sums of the terms' absolute values, which bound what
  * rounding may do. */
-void rondo_project_forward_ref(const rondo_project_forward_args *args, int lanes,
-                               double *sums /* (blocks, rows, 4, V) */, double *size /* likewise */);
+void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes,
+                               double *sums /* (blocks, rows, G, V) */, double *size /* likewise */);
 
-/* a, size: gate sums (rows, hidden, 4); c, h: (rows, hidden). Only units of the given blocks are written. */
-void rondo_lstm_forward_ref(const rondo_lstm_forward_args *args, int lanes, double *a, double *size, double *c,
+/* a, size: gate sums (rows, hidden, G); c (LSTM), h: (rows, hidden). Only units of the given blocks are written. For
+ * the h gate of a GRU, a holds the recurrent sum alone. */
+void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *c,
                             double *h);
+void rondo_gru_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h);
+void rondo_rnn_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h);
 
-/* cpu.c: NULL for an instruction set that this build has no kernels for. Says nothing about the machine. */
-const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa);
+/* Without layer_norm: cell_forward's inner (for DENSE: its result) and c, (rows, hidden). */
+void rondo_cell_forward_ref(const rondo_cell_forward_args *args, double *inner, double *c);
+
+/* One row (gates, U) of layer_norm_forward; scale: what (v - mean) is multiplied by ahead of gamma. */
+void rondo_layer_norm_ref(const float *v, int gates, int hidden, int units, const float *gamma, const float *beta,
+                          double *result, double *scale);
+
+/* A rondo_activation in double, but SOFTMAX. */
+double rondo_function_ref(rondo_function function, double x);
 
 #endif

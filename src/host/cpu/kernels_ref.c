@@ -4,46 +4,182 @@
 
 #include <math.h>
 
-void rondo_project_forward_ref(const rondo_project_forward_args *args, int lanes, double *sums, double *size) {
+void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes, double *sums, double *size) {
+  int width = args->gates * lanes;
   for (int block = 0; block < args->blocks; block++)
-    for (int m = 0; m < args->rows; m++) {
-      const float *x = args->x + m % args->batch * args->x_sequence + m / args->batch * args->x_timestep;
-      for (int column = 0; column < 4 * lanes; column++) {
-        double bias = args->bias[block * 4 * lanes + column], sum = bias, absolute = fabs(bias);
+    for (int m = 0; m < args->rows; m++)
+      for (int column = 0; column < width; column++) {
+        double sum = args->start ? args->start[block * width + column] : 0, absolute = fabs(sum);
         for (int k = 0; k < args->inputs; k++) {
-          double term = (double)x[k] * args->weights[(block * args->inputs + k) * 4 * lanes + column];
+          double term = (double)args->in[m][k] * args->weights[(block * args->inputs + k) * width + column];
           sum += term;
           absolute += fabs(term);
         }
         *sums++ = sum;
         *size++ = absolute;
       }
-    }
 }
 
 static double sigmoid(double x) {
   return 1.0 / (1.0 + exp(-x));
 }
 
-void rondo_lstm_forward_ref(const rondo_lstm_forward_args *args, int lanes, double *a, double *size, double *c,
+/* a and size (G) of unit `unit` of row n; `apart`: gate 2 begins with the recurrent bias instead of x's part. */
+static void gate_sums(const rondo_fused_forward_args *args, int lanes, int gates, int n, int unit, int apart, double *a,
+                      double *size) {
+  int block = unit / lanes, lane = unit % lanes;
+  for (int g = 0; g < gates; g++) {
+    a[g] = args->sums[block * args->sums_block + (n * gates + g) * lanes + lane];
+    if (apart && g == 2) a[g] = args->bias[unit];
+    size[g] = fabs(a[g]);
+    for (int k = 0; k < args->hidden; k++) {
+      double weight = args->weights[((block * args->hidden + k) * gates + g) * lanes + lane];
+      a[g] += args->h_in[n][k] * weight;
+      size[g] += fabs(args->h_in[n][k] * weight);
+    }
+  }
+}
+
+static int end_unit(const rondo_fused_forward_args *args, int lanes) {
+  int end = (args->first_block + args->blocks) * lanes;
+  return end < args->hidden ? end : args->hidden;
+}
+
+void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *c,
                             double *h) {
-  int first = args->first_block * lanes, end = (args->first_block + args->blocks) * lanes;
   for (int n = 0; n < args->rows; n++)
-    for (int unit = first; unit < end && unit < args->hidden; unit++) {
-      int block = unit / lanes, lane = unit % lanes, at = n * args->hidden + unit;
-      double *gates = a + 4 * at, *absolute = size + 4 * at;
-      for (int g = 0; g < 4; g++) {
-        gates[g] = args->sums[block * args->sums_block + (n * 4 + g) * lanes + lane];
-        absolute[g] = fabs(gates[g]);
-        for (int k = 0; k < args->hidden; k++) {
-          double weight = args->weights[((block * args->hidden + k) * 4 + g) * lanes + lane];
-          double term = args->h_in[n * args->h_in_stride + k] * weight;
-          gates[g] += term;
-          absolute[g] += fabs(term);
-        }
-      }
-      double before = args->c_in ? args->c_in[n * args->c_in_stride + unit] : 0.0;
-      c[at] = sigmoid(gates[1]) * before + sigmoid(gates[0]) * tanh(gates[2]);
+    for (int unit = args->first_block * lanes; unit < end_unit(args, lanes); unit++) {
+      int at = n * args->hidden + unit;
+      double *gates = a + 4 * at;
+      gate_sums(args, lanes, 4, n, unit, 0, gates, size + 4 * at);
+      c[at] = sigmoid(gates[1]) * args->c_in[n][unit] + sigmoid(gates[0]) * tanh(gates[2]);
       h[at] = sigmoid(gates[3]) * tanh(c[at]);
     }
+}
+
+void rondo_gru_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h) {
+  for (int n = 0; n < args->rows; n++)
+    for (int unit = args->first_block * lanes; unit < end_unit(args, lanes); unit++) {
+      int at = n * args->hidden + unit;
+      double *gates = a + 3 * at;
+      gate_sums(args, lanes, 3, n, unit, 1, gates, size + 3 * at);
+      double x_part = args->sums[unit / lanes * args->sums_block + (n * 3 + 2) * lanes + unit % lanes];
+      double z = sigmoid(gates[0]);
+      h[at] = z * args->h_in[n][unit] + (1 - z) * tanh(x_part + sigmoid(gates[1]) * gates[2]);
+    }
+}
+
+void rondo_rnn_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h) {
+  for (int n = 0; n < args->rows; n++)
+    for (int unit = args->first_block * lanes; unit < end_unit(args, lanes); unit++) {
+      int at = n * args->hidden + unit;
+      gate_sums(args, lanes, 1, n, unit, 0, a + at, size + at);
+      h[at] = tanh(a[at]);
+    }
+}
+
+static double clamp(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
+
+static double softplus(double x) {
+  return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static double elu(double x, double alpha) {
+  return x > 0 ? x : alpha * expm1(x);
+}
+
+double rondo_function_ref(rondo_function function, double x) {
+  double alpha = (double)function.alpha, beta = (double)function.beta;
+  switch (function.kind) {
+    case RONDO_TANH: return tanh(x);
+    case RONDO_SIGMOID: return sigmoid(x);
+    case RONDO_HARD_SIGMOID: return clamp(alpha * x + beta, 0, 1);
+    case RONDO_RELU: return x < 0 ? 0 : x;
+    case RONDO_SOFTSIGN: return x / (1 + fabs(x));
+    case RONDO_SOFTPLUS: return softplus(x);
+    case RONDO_ELU: return elu(x, alpha);
+    case RONDO_SELU: return 1.0507009873554805 * elu(x, 1.6732632423543772);
+    case RONDO_EXPONENTIAL: return exp(x);
+    case RONDO_SILU: return x * sigmoid(x);
+    case RONDO_GELU: return x * erfc(-x / sqrt(2)) / 2;
+    case RONDO_LEAKY_RELU: return x < 0 ? alpha * x : x;
+    case RONDO_RELU6: return clamp(x, 0, 6);
+    case RONDO_MISH: return x * tanh(softplus(x));
+    case RONDO_HARD_SILU: return x * clamp(x / 6 + 0.5, 0, 1);
+    case RONDO_HARD_TANH: return clamp(x, -1, 1);
+    case RONDO_LOG_SIGMOID: return -softplus(-x);
+    case RONDO_AFFINE: return alpha * x + beta;
+    case RONDO_THRESHOLDED_RELU: return x <= alpha ? 0 : x;
+    case RONDO_SCALED_TANH: return alpha * tanh(beta * x);
+    case RONDO_LINEAR:
+    case RONDO_SOFTMAX:
+    case RONDO_DEFAULT: break;
+  }
+  return x;
+}
+
+/* ---- cells row by row -------------------------------------------------------------------------------------------- */
+
+static double limited(double x, float bound) {
+  return bound > 0 ? clamp(x, -(double)bound, (double)bound) : x;
+}
+
+static double gate(const rondo_cell_forward_args *args, rondo_function function, double sum) {
+  return rondo_function_ref(function, limited(sum, args->layer->clip));
+}
+
+/* Unit j of a row whose sums are x and h, (G, U) each. */
+static void lstm_unit(const rondo_cell_forward_args *args, const float *x, const float *h, int row, int j,
+                      double *inner, double *c) {
+  const rondo_layer *l = args->layer;
+  int units = args->units;
+  double before = args->c_in[row][j], p[3] = {0, 0, 0}, sums[4];
+  for (int k = 0; l->peephole && k < 3; k++) p[k] = args->peephole[k * units + j];
+  for (int g = 0; g < 4; g++) sums[g] = (double)x[g * units + j] + h[g * units + j];
+  double i = gate(args, l->recurrent_activation, sums[0] + p[0] * before);
+  double f = l->input_forget ? 1 - i : gate(args, l->recurrent_activation, sums[1] + p[1] * before);
+  double fresh = limited(f * before + i * gate(args, l->activation, sums[2]), l->cell_clip);
+  double o = gate(args, l->recurrent_activation, sums[3] + p[2] * fresh);
+  *inner = o * rondo_function_ref(l->output_activation, fresh);
+  *c = (double)l->zoneout_cell * before + (1 - (double)l->zoneout_cell) * fresh;
+}
+
+static double gru_unit(const rondo_cell_forward_args *args, const float *x, const float *h, int row, int j) {
+  const rondo_layer *l = args->layer;
+  int units = args->units, before = l->reset_before; /* then x holds z and r already */
+  double zr[2];
+  for (int g = 0; g < 2; g++)
+    zr[g] =
+        before ? x[g * units + j] : gate(args, l->recurrent_activation, (double)x[g * units + j] + h[g * units + j]);
+  double recurrent = h[2 * units + j] * (before ? 1 : zr[1]);
+  return zr[0] * args->h_in[row][j] + (1 - zr[0]) * gate(args, l->activation, x[2 * units + j] + recurrent);
+}
+
+void rondo_cell_forward_ref(const rondo_cell_forward_args *args, double *inner, double *c) {
+  static const int gates[] = {4, 3, 1, 1};
+  int width = gates[args->layer->cell] * args->units;
+  for (int row = 0; row < args->rows; row++)
+    for (int j = 0; j < args->hidden; j++) {
+      const float *x = args->x_sums + row * width, *h = args->h_sums + row * width;
+      int at = row * args->hidden + j;
+      switch (args->layer->cell) {
+        case RONDO_LSTM: lstm_unit(args, x, h, row, j, &inner[at], &c[at]); break;
+        case RONDO_GRU: inner[at] = gru_unit(args, x, h, row, j); break;
+        case RONDO_RNN: inner[at] = gate(args, args->layer->activation, (double)x[j] + h[j]); break;
+        case RONDO_DENSE: inner[at] = rondo_function_ref(args->layer->activation, x[j]); break;
+      }
+    }
+}
+
+void rondo_layer_norm_ref(const float *v, int gates, int hidden, int units, const float *gamma, const float *beta,
+                          double *result, double *scale) {
+  double mean = 0, variance = 0, count = gates * hidden;
+  for (int g = 0; g < gates; g++)
+    for (int j = 0; j < hidden; j++) mean += v[g * units + j] / count;
+  for (int g = 0; g < gates; g++)
+    for (int j = 0; j < hidden; j++) variance += (v[g * units + j] - mean) * (v[g * units + j] - mean) / count;
+  *scale = 1 / sqrt(variance + 1e-5);
+  for (int i = 0; i < gates * units; i++) result[i] = (v[i] - mean) * *scale * gamma[i] + beta[i];
 }

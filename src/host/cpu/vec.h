@@ -62,6 +62,9 @@ INLINE vec vec_at_least(float low, vec a) {
 INLINE vec vec_at_most(float high, vec a) {
   return _mm512_min_ps(_mm512_set1_ps(high), a);
 }
+INLINE vec vec_if_at_most(vec a, vec b, vec then, vec otherwise) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ), otherwise, then);
+}
 INLINE vec vec_round(vec a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -120,6 +123,9 @@ INLINE vec vec_at_least(float low, vec a) {
 }
 INLINE vec vec_at_most(float high, vec a) {
   return _mm256_min_ps(_mm256_set1_ps(high), a);
+}
+INLINE vec vec_if_at_most(vec a, vec b, vec then, vec otherwise) {
+  return _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps(a, b, _CMP_LE_OQ));
 }
 INLINE vec vec_round(vec a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -185,6 +191,9 @@ INLINE vec vec_at_least(float low, vec a) {
 INLINE vec vec_at_most(float high, vec a) {
   return vec_where((vec_bits)(a > vec_set(high)), vec_set(high), a);
 }
+INLINE vec vec_if_at_most(vec a, vec b, vec then, vec otherwise) {
+  return vec_where((vec_bits)(a <= b), then, otherwise);
+}
 /* Adding 1.5 * 2^23 leaves no bits for a fraction. |a| is below 2^22. */
 INLINE vec vec_round(vec a) {
   return (a + 12582912.0f) - 12582912.0f;
@@ -197,6 +206,7 @@ INLINE vec vec_power2(vec n) { /* the integer stands in the low bits of the sum 
 /* Of the words above: vec_load_first and vec_store_first touch the first `count` lanes (all, from LANES on), the others
  * load as zero. vec_at_least and vec_at_most let a NaN pass. vec_round: to the nearest integer. vec_power2(n): 2^n for
  * integers -126..127, infinity for 128. vec_sign_of(a, s): a, which must not be negative, with the sign of s.
+ * vec_if_at_most: then where a <= b, else (NaN, too) otherwise.
  *
  * Bounds below are relative to the exact value, in u = 2^-24, and hold with and without fused vec_fma; where the exact
  * value is below the smallest normal number, that number bounds the absolute error. The first is derived, to first

@@ -1,0 +1,88 @@
+/* fused.c - the loop over time for layers of the default functions: x is projected for a chunk of timesteps, then the
+ * recurrence walks the chunk, a kernel a step.
+ *
+ * A thread owns a range of unit blocks for the whole call, so its share of R stays in its core's cache, and projects x
+ * for these blocks only. Thus all it ever needs of the others is their part of h, published by one barrier a timestep.
+ * h lies in two buffers that take turns: while a step reads the one, it writes the other. c of these units is nobody
+ * else's, and stays where it is. */
+#include "cpu/cpu.h"
+
+/* The sums of a chunk, for some blocks. */
+static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int block, int blocks) {
+  const rondo_cpu_layout *l = &call->layout;
+  size_t width = l->gates * l->lanes;
+  call->kernels->product_forward(&(rondo_product_forward_args){
+      .gates = (int)l->gates,
+      .rows = chunk->rows,
+      .inputs = (int)l->inputs,
+      .blocks = blocks,
+      .in = call->ws.x[chunk->turn],
+      .start = call->params + l->bias + (size_t)block * width,
+      .weights = call->params + l->input_weights + (size_t)block * width * l->inputs,
+      .sums = call->ws.x_sums + (size_t)block * call->ws.rows * width,
+      .sums_block = (ptrdiff_t)(call->ws.rows * width),
+      .sums_row = (ptrdiff_t)width,
+  });
+}
+
+/* One step for some blocks; `before` rows of the chunk belong to earlier steps. */
+static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int step, int before, int block,
+                      int blocks) {
+  const rondo_cpu_layout *l = &call->layout;
+  const rondo_cpu_workspace *ws = &call->ws;
+  size_t width = l->gates * l->lanes;
+  call->kernels->fused_forward[l->layer->cell](&(rondo_fused_forward_args){
+      .rows = rondo_schedule_active(&call->schedule, step),
+      .hidden = (int)l->hidden,
+      .first_block = block,
+      .blocks = blocks,
+      .weights = call->params + l->recurrent,
+      .bias = call->params + l->recurrent_bias,
+      .sums = ws->x_sums + (size_t)before * width,
+      .sums_block = (ptrdiff_t)(ws->rows * width),
+      .h_in = rondo_cpu_h_in(call, step),
+      .c_in = rondo_cpu_c_in(call, step),
+      .h_out = rondo_cpu_h_out(call, step),
+      .c_out = ws->c_rows,
+      .y = call->pass->y ? ws->y[chunk->turn] + before : NULL,
+      .merge = call->pass->merge,
+  });
+}
+
+/* One step of a thread's blocks. Every other step walks them backwards: when they are somewhat larger than the cache, a
+ * walk then begins with what the last one left there, while equal walks would find nothing. In a chunk of one step, W
+ * is part of the walk. The order of units changes no sum. */
+static void walk_blocks(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int step, int before,
+                        rondo_cpu_range own) {
+  int single = rondo_schedule_active(&call->schedule, step) == 1; /* then kernels take blocks together */
+  int together = !single ? 1 : call->layout.gates == 1 ? 4 : 2;
+  int groups = (own.count + together - 1) / together, backwards = (call->state->sweep + (unsigned)step) % 2;
+  for (int i = 0; i < groups; i++) {
+    int block = (backwards ? groups - 1 - i : i) * together;
+    int blocks = own.count - block < together ? own.count - block : together;
+    if (chunk->steps == 1) project(call, chunk, own.begin + block, blocks);
+    take_step(call, chunk, step, before, own.begin + block, blocks);
+  }
+}
+
+/* The columns of y that belong to blocks. */
+static rondo_cpu_range columns_of(const rondo_cpu_layout *l, rondo_cpu_range blocks) {
+  int begin = blocks.begin * (int)l->lanes, count = blocks.count * (int)l->lanes, left = (int)l->hidden - begin;
+  return (rondo_cpu_range){begin, count < left ? count : left};
+}
+
+void rondo_cpu_fused_thread(const rondo_cpu_call *call, int thread) {
+  rondo_cpu_range own = rondo_cpu_share(call->layout.blocks, thread, call->threads);
+  rondo_cpu_chunk chunk = rondo_cpu_first_chunk(call), next;
+  for (; chunk.steps; chunk = next) {
+    if (chunk.steps > 1) project(call, &chunk, own.begin, own.count);
+    next = rondo_cpu_next_chunk(call, &chunk);
+    if (thread == 0) rondo_cpu_find_chunk(call, &next);
+    for (int step = chunk.first, before = 0; step < chunk.first + chunk.steps; step++) {
+      walk_blocks(call, &chunk, step, before, own);
+      before += rondo_schedule_active(&call->schedule, step);
+      if (step < call->schedule.steps - 1) rondo_pool_barrier(call->state->pool);
+    }
+  }
+  rondo_cpu_fill_skipped(call, columns_of(&call->layout, own));
+}

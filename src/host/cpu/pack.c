@@ -1,0 +1,221 @@
+/* pack.c - the parameter block of the CPU backend (drawn in cpu.h): its layout, filling it, and recognising it. */
+#include "cpu/cpu.h"
+
+#include "arena.h"
+#include "error.h"
+#include "params.h"
+
+#include <string.h>
+
+/* At the start of each layer's part: what the rest depends on. */
+typedef struct header {
+  char magic[8];
+  uint32_t version, isa, lanes, cell, options, inputs, hidden, outputs;
+} header;
+
+enum { HEADER_BYTES = 256, HEADER_VERSION = 2 };
+enum { OPTION_FUSED = 1, OPTION_RESET_BEFORE = 2, OPTION_PEEPHOLE = 4, OPTION_PROJECTION = 8, OPTION_LAYER_NORM = 16 };
+static const char magic[8] = "rondoC"; /* of the CPU */
+
+/* ---- layout ------------------------------------------------------------------------------------------------------ */
+
+static int is_fused(const rondo_layer *l) {
+  int tanh = l->activation.kind == RONDO_TANH, sigmoid = l->recurrent_activation.kind == RONDO_SIGMOID;
+  if (!tanh || l->clip > 0 || l->zoneout > 0 || l->layer_norm) return 0;
+  switch (l->cell) {
+    case RONDO_LSTM:
+      return sigmoid && l->output_activation.kind == RONDO_TANH && !l->peephole && !l->projection_size &&
+             !l->input_forget && l->cell_clip == 0 && l->zoneout_cell == 0;
+    case RONDO_GRU: return sigmoid && !l->reset_before;
+    case RONDO_RNN: return 1;
+    case RONDO_DENSE: break;
+  }
+  return 0;
+}
+
+/* The place of count * width floats, behind what there is. */
+static size_t piece(rondo_arena *arena, size_t count, size_t width) {
+  size_t at = arena->used / sizeof(float);
+  rondo_arena_take(arena, rondo_size_mul(count, width), sizeof(float));
+  return at;
+}
+
+static void place_options(rondo_cpu_layout *l, rondo_arena *arena) {
+  const rondo_layer *layer = l->layer;
+  l->recurrent_bias = piece(arena, l->gates, l->units);
+  if (layer->peephole) l->peephole = piece(arena, 3, l->units);
+  if (layer->layer_norm) {
+    l->gamma_kernel = piece(arena, l->gates, l->units);
+    l->gamma_recurrent = piece(arena, l->gates, l->units);
+    l->gamma_cell = piece(arena, 1, l->units);
+    l->beta_cell = piece(arena, 1, l->units);
+  }
+  if (layer->projection_size) l->projection = piece(arena, rondo_size_mul(l->output_blocks, l->lanes), l->hidden);
+}
+
+rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
+  rondo_cpu_layout l = {.layer = layer, .fused = is_fused(layer), .inputs = inputs};
+  l.hidden = (size_t)layer->hidden_size;
+  l.outputs = (size_t)rondo_output_size(layer);
+  l.gates = (size_t)rondo_gates(layer);
+  l.lanes = (size_t)rondo_cpu_kernels_of((rondo_isa)plan->variant)->lanes;
+  l.blocks = (l.hidden - 1) / l.lanes + 1;
+  l.units = l.blocks * l.lanes;
+  l.output_blocks = (l.outputs - 1) / l.lanes + 1;
+  l.vectors = l.fused ? l.gates : 1;
+  l.streams = l.fused ? l.blocks : l.gates * l.blocks;
+  rondo_arena arena = {0};
+  rondo_arena_take(&arena, HEADER_BYTES, 1);
+  l.bias = piece(&arena, l.gates, l.units);
+  l.input_weights = piece(&arena, l.gates * l.units, l.inputs);
+  if (layer->cell != RONDO_DENSE) l.recurrent = piece(&arena, l.gates * l.units, l.outputs);
+  if (layer->cell == RONDO_GRU && l.fused) l.recurrent_bias = piece(&arena, 1, l.units);
+  if (layer->cell != RONDO_DENSE && !l.fused) place_options(&l, &arena);
+  l.bytes = arena.used;
+  return l;
+}
+
+size_t rondo_cpu_params_bytes(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
+  return rondo_cpu_layout_of(plan, layer, inputs).bytes;
+}
+
+/* ---- packing ----------------------------------------------------------------------------------------------------- */
+
+/* A number of row k for gate g of unit j. */
+typedef float element(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j);
+
+static float bias_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)k;
+  return rondo_weights_bias(l->layer, from, g, j);
+}
+
+static float recurrent_bias_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)k;
+  return rondo_weights_recurrent_bias(l->layer, from, g, j);
+}
+
+/* The only one that a fused GRU has. */
+static float last_recurrent_bias_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)g;
+  return recurrent_bias_at(l, from, k, 2, j);
+}
+
+static float kernel_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  return rondo_weights_kernel(l->layer, from, l->inputs, k, g, j);
+}
+
+static float recurrent_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  return rondo_weights_recurrent(l->layer, from, k, g, j);
+}
+
+static float peephole_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)k;
+  return rondo_weights_peephole(l->layer, from, g, j);
+}
+
+static float gamma_kernel_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)k;
+  return rondo_weights_gamma(l->layer, from, from->gamma_kernel, g, j);
+}
+
+static float gamma_recurrent_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)k;
+  return rondo_weights_gamma(l->layer, from, from->gamma_recurrent, g, j);
+}
+
+static float gamma_cell_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)l, (void)k, (void)g;
+  return from->gamma_cell ? from->gamma_cell[j] : 1;
+}
+
+static float beta_cell_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)l, (void)k, (void)g;
+  return from->beta_cell ? from->beta_cell[j] : 0;
+}
+
+static float projection_at(const rondo_cpu_layout *l, const rondo_weights *from, size_t k, int g, size_t j) {
+  (void)g;
+  return rondo_weights_projection(l->layer, from, k, j);
+}
+
+/* A piece of `rows` rows and `gates` gates of `columns` units each: fused (blocks, rows, gates, V), else
+ * (gates, blocks, rows, V). */
+static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
+                       size_t rows, element *at) {
+  size_t blocks = (columns - 1) / l->lanes + 1, vectors = l->fused ? gates : 1;
+  for (size_t stream = 0; stream < gates * blocks / vectors; stream++)
+    for (size_t k = 0; k < rows; k++)
+      for (size_t vector = 0; vector < vectors; vector++)
+        for (size_t lane = 0; lane < l->lanes; lane++) {
+          size_t gate = l->fused ? vector : stream / blocks, unit = stream % blocks * l->lanes + lane;
+          *to++ = unit < columns ? at(l, from, k, (int)gate, unit) : 0.0f;
+        }
+}
+
+static void pack_options(const rondo_cpu_layout *l, const rondo_weights *from, float *block) {
+  const rondo_layer *layer = l->layer;
+  size_t hidden = l->hidden;
+  pack_piece(l, from, block + l->recurrent_bias, l->gates, hidden, 1, recurrent_bias_at);
+  if (layer->peephole) pack_piece(l, from, block + l->peephole, 3, hidden, 1, peephole_at);
+  if (layer->layer_norm) {
+    pack_piece(l, from, block + l->gamma_kernel, l->gates, hidden, 1, gamma_kernel_at);
+    pack_piece(l, from, block + l->gamma_recurrent, l->gates, hidden, 1, gamma_recurrent_at);
+    pack_piece(l, from, block + l->gamma_cell, 1, hidden, 1, gamma_cell_at);
+    pack_piece(l, from, block + l->beta_cell, 1, hidden, 1, beta_cell_at);
+  }
+  if (layer->projection_size) pack_piece(l, from, block + l->projection, 1, l->outputs, hidden, projection_at);
+}
+
+static header header_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
+  header h = {.version = HEADER_VERSION,
+              .isa = (uint32_t)plan->variant,
+              .lanes = (uint32_t)rondo_cpu_kernels_of((rondo_isa)plan->variant)->lanes,
+              .cell = (uint32_t)layer->cell,
+              .inputs = (uint32_t)inputs,
+              .hidden = (uint32_t)layer->hidden_size,
+              .outputs = (uint32_t)rondo_output_size(layer)};
+  if (is_fused(layer)) h.options |= OPTION_FUSED;
+  if (layer->reset_before) h.options |= OPTION_RESET_BEFORE;
+  if (layer->peephole) h.options |= OPTION_PEEPHOLE;
+  if (layer->projection_size) h.options |= OPTION_PROJECTION;
+  if (layer->layer_norm) h.options |= OPTION_LAYER_NORM;
+  memcpy(h.magic, magic, sizeof magic);
+  return h;
+}
+
+rondo_status rondo_cpu_pack(const rondo_plan *plan, rondo_context *ctx, const rondo_layer *layer, size_t inputs,
+                            void *to, const rondo_weights *from) {
+  (void)ctx;
+  rondo_cpu_layout l = rondo_cpu_layout_of(plan, layer, inputs);
+  header h = header_of(plan, layer, inputs);
+  float *block = to;
+  memset(to, 0, HEADER_BYTES);
+  memcpy(to, &h, sizeof h);
+  pack_piece(&l, from, block + l.bias, l.gates, l.hidden, 1, bias_at);
+  pack_piece(&l, from, block + l.input_weights, l.gates, l.hidden, l.inputs, kernel_at);
+  if (layer->cell == RONDO_DENSE) return RONDO_OK;
+  pack_piece(&l, from, block + l.recurrent, l.gates, l.hidden, l.outputs, recurrent_at);
+  if (!l.fused) pack_options(&l, from, block);
+  if (l.fused && layer->cell == RONDO_GRU)
+    pack_piece(&l, from, block + l.recurrent_bias, 1, l.hidden, 1, last_recurrent_bias_at);
+  return RONDO_OK;
+}
+
+rondo_status rondo_cpu_check_params(const char *who, const rondo_plan *plan, const rondo_layer *layer, size_t inputs,
+                                    const void *params, int index) {
+  header expected = header_of(plan, layer, inputs), found;
+  memcpy(&found, params, sizeof found);
+  REQUIRE(memcmp(found.magic, magic, sizeof magic) == 0 && found.version == HEADER_VERSION,
+          "%s: params of layer %d was not packed by this version's CPU backend; use rondo_pack", who, index);
+  REQUIRE(found.isa == expected.isa && found.lanes == expected.lanes,
+          "%s: params of layer %d was packed for instruction set %u with %u lanes, the plan is for %u with %u lanes",
+          who, index, found.isa, found.lanes, expected.isa, expected.lanes);
+  REQUIRE(found.inputs == expected.inputs && found.hidden == expected.hidden && found.outputs == expected.outputs,
+          "%s: params of layer %d was packed for %u inputs, %u units and %u outputs, the plan has %u, %u and %u", who,
+          index, found.inputs, found.hidden, found.outputs, expected.inputs, expected.hidden, expected.outputs);
+  REQUIRE(found.cell == expected.cell && found.options == expected.options,
+          "%s: params of layer %d was packed for cell %u with options %#x, the plan has cell %u with options %#x; pack "
+          "with a plan of the same cell, functions and options",
+          who, index, found.cell, found.options, expected.cell, expected.options);
+  return RONDO_OK;
+}

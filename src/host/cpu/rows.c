@@ -1,0 +1,134 @@
+/* rows.c - where the rows of a call are: tables of pointers, so that kernels take rows together wherever they lie. */
+#include "cpu/cpu.h"
+
+#include <string.h>
+
+/* ---- chunks ------------------------------------------------------------------------------------------------------ */
+
+static rondo_cpu_chunk chunk_from(const rondo_cpu_call *call, int first, int turn) {
+  const rondo_schedule *schedule = &call->schedule;
+  rondo_cpu_chunk chunk = {.first = first, .turn = turn};
+  for (int step = first; step < schedule->steps; step++) {
+    int active = rondo_schedule_active(schedule, step);
+    if ((size_t)chunk.rows + (size_t)active > call->ws.rows) break;
+    chunk.rows += active;
+    chunk.steps++;
+  }
+  return chunk;
+}
+
+rondo_cpu_chunk rondo_cpu_first_chunk(const rondo_cpu_call *call) {
+  return chunk_from(call, 0, 0);
+}
+
+rondo_cpu_chunk rondo_cpu_next_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk) {
+  return chunk_from(call, chunk->first + chunk->steps, 1 - chunk->turn);
+}
+
+void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk) {
+  const rondo_pass *pass = call->pass;
+  const float **x = call->ws.x[chunk->turn];
+  float **y = call->ws.y[chunk->turn];
+  for (int step = chunk->first; step < chunk->first + chunk->steps; step++) {
+    int active = rondo_schedule_active(&call->schedule, step);
+    for (int r = 0; r < active; r++) {
+      int n = rondo_schedule_row(&call->schedule, r), p = rondo_schedule_position(&call->schedule, n, step);
+      *x++ = pass->x + n * pass->x_sequence + p * pass->x_timestep;
+      if (pass->y) *y++ = pass->y + n * pass->y_sequence + p * pass->y_timestep;
+    }
+  }
+}
+
+/* ---- states ------------------------------------------------------------------------------------------------------ */
+
+/* The row of sequence n in a state. */
+static ptrdiff_t state_row(const rondo_pass *pass, int n) {
+  return pass->slots ? pass->slots[n] : n;
+}
+
+void rondo_cpu_find_states(const rondo_cpu_call *call) {
+  const rondo_pass *pass = call->pass;
+  const rondo_cpu_workspace *ws = &call->ws;
+  int lstm = pass->layer->cell == RONDO_LSTM, missing = pass->restart || !pass->h_0 || (lstm && !pass->c_0);
+  if (missing) memset(ws->zeros, 0, call->layout.hidden * sizeof *ws->zeros); /* O is no more than H */
+  for (int r = 0; r < pass->batch; r++) {
+    int n = rondo_schedule_row(&call->schedule, r), restart = pass->restart && pass->restart[n];
+    ptrdiff_t row = state_row(pass, n);
+    ws->h_0[r] = pass->h_0 && !restart ? pass->h_0 + row * pass->h_stride : ws->zeros;
+    for (int i = 0; i < 2; i++) ws->h_rows[i][r] = ws->h[i] + (size_t)r * ws->h_stride;
+    if (lstm) {
+      ws->c_0[r] = pass->c_0 && !restart ? pass->c_0 + row * pass->c_stride : ws->zeros;
+      ws->c_rows[r] = pass->c_n ? pass->c_n + row * pass->c_stride : ws->c + (size_t)r * ws->c_stride;
+    }
+    if (ws->inner) ws->inner_rows[r] = ws->inner + (size_t)r * call->layout.units;
+  }
+}
+
+const float *const *rondo_cpu_h_in(const rondo_cpu_call *call, int step) {
+  return step == 0 ? call->ws.h_0 : (const float *const *)call->ws.h_rows[step % 2];
+}
+
+const float *const *rondo_cpu_c_in(const rondo_cpu_call *call, int step) {
+  return step == 0 ? call->ws.c_0 : (const float *const *)call->ws.c_rows;
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------------- */
+
+/* The same sum, product or mean as a kernel's. a NULL: zeros. */
+static void merge_row(float *to, const float *a, int count, rondo_merge merge) {
+  for (int j = 0; j < count; j++) {
+    float value = a ? a[j] : 0.0f;
+    switch (merge) {
+      case RONDO_SUM: to[j] = to[j] + value; break;
+      case RONDO_MUL: to[j] = to[j] * value; break;
+      case RONDO_AVE: to[j] = (to[j] + value) * 0.5f; break;
+      default: to[j] = value;
+    }
+  }
+}
+
+void rondo_cpu_fill_skipped(const rondo_cpu_call *call, rondo_cpu_range columns) {
+  const rondo_pass *pass = call->pass;
+  if (call->schedule.full || !pass->y) return;
+  for (int r = 0; r < pass->batch; r++) {
+    int n = rondo_schedule_row(&call->schedule, r), count = rondo_schedule_count(&call->schedule, r), step = 0;
+    float *y = pass->y + n * pass->y_sequence + columns.begin;
+    for (int p = 0; p < pass->timesteps; p++, y += pass->y_timestep) {
+      if (step < count && rondo_schedule_position(&call->schedule, n, step) == p)
+        step++;
+      else /* only a layer of one direction repeats, and there is nothing to merge with then */
+        merge_row(y, pass->zero_y || step == 0 ? NULL : y - pass->y_timestep, columns.count, pass->merge);
+    }
+  }
+}
+
+/* h after the last step that the row takes part in. */
+static const float *last_h(const rondo_cpu_call *call, int r) {
+  int count = rondo_schedule_count(&call->schedule, r);
+  return count ? call->ws.h_rows[count % 2][r] : call->ws.h_0[r];
+}
+
+/* y_last is y at the last position; NULL: zeros. */
+static const float *last_y(const rondo_cpu_call *call, int r) {
+  int n = rondo_schedule_row(&call->schedule, r), count = rondo_schedule_count(&call->schedule, r);
+  if (count == 0) return NULL;
+  int real = rondo_schedule_position(&call->schedule, n, count - 1) == call->pass->timesteps - 1;
+  return real || !call->pass->zero_y_last ? last_h(call, r) : NULL;
+}
+
+static void copy_row(float *to, const float *from, size_t count) {
+  if (to != from) memcpy(to, from, count * sizeof *to); /* a state in place that no step has touched */
+}
+
+void rondo_cpu_write_results(const rondo_cpu_call *call) {
+  const rondo_pass *pass = call->pass;
+  for (int r = 0; r < pass->batch; r++) {
+    int n = rondo_schedule_row(&call->schedule, r);
+    ptrdiff_t row = state_row(pass, n);
+    if (pass->y_last)
+      merge_row(pass->y_last + n * pass->y_last_stride, last_y(call, r), pass->output_size, pass->merge);
+    if (pass->h_n) copy_row(pass->h_n + row * pass->h_stride, last_h(call, r), call->layout.outputs);
+    if (pass->c_n && rondo_schedule_count(&call->schedule, r) == 0)
+      copy_row(pass->c_n + row * pass->c_stride, call->ws.c_0[r], call->layout.hidden);
+  }
+}
