@@ -1,45 +1,46 @@
-/* hx_gather.cu - the rows [h | x] that the products of a chunk of timesteps read.
+/* hx_gather.cu - the rows [h | x] that the products of a chunk of steps read.
  *
- *   hx[t][n][H + k] = x[t][n][k]   and, when with_h, hx[0][n][j] = h_0[n][j]
+ *   hx[k][r][O + c] = x[n][p][c]   and, when with_h, hx[0][r][j] = h_0[state][j]
  *
- * One thread for V columns of one row n, timesteps over the grid's z. x may have any strides (a negative one over time:
- * go_backwards), so this is also where layouts and directions end. Called by stepwise.c once per chunk.
+ * One thread for V columns of one row r, steps over the grid's z. x may have any strides (a negative one over time:
+ * go_backwards), and step s of row r may be at any position of any sequence, so this is also where layouts, directions,
+ * masks and the order of rows end. Called by stepwise.c once per chunk, and by dense.c.
  *
- * Counted by tests/simt on sm_80 (N 16, T 10, C 128, H 128) per float of x: 18 thread instructions of PTX, 4 bytes
- * loaded and stored, and h_0's once. ptxas for sm_75..sm_120: at most 40 registers, no spills. */
+ * Counted by tests/simt on sm_80 (N 16, T 10, C 128, H 128) per float of x: 23 thread instructions of PTX, 4 bytes
+ * loaded and stored, and h_0's once. ptxas for sm_75..sm_120: at most 38 registers, no spills. */
 #include "device.cuh"
 
 template <int V>
 __global__ void __launch_bounds__(BLOCK) hx_gather(const rondo_hx_gather_args args) {
-  const int C = args.input_size, H = args.hidden_size, k = V * column_index();
-  const int64_t n = row_index();
-  if (n >= args.batch) return;
-  for (int64_t t = blockIdx.z; t < args.timesteps; t += gridDim.z) {
-    float *hx = args.hx + (t * args.batch + n) * args.hx_row;
-    if (k < C) store<V>(hx + H + k, load<V>(args.x + t * args.x_timestep + n * args.x_sequence + k));
-    if (args.with_h && t == 0 && k < H)
-      store<V>(hx + k, args.h_0.at ? load<V>(args.h_0.at + n * args.h_0.stride + k) : Group<V>{});
+  const int C = args.input_size, O = args.output_size, T = args.step.timesteps, c = V * column_index();
+  const int64_t r = row_index();
+  if (r >= args.step.rows) return;
+  const rondo_row row = args.step.row ? args.step.row[r] : rondo_row{(int)r, (int)r, T, 0};
+  for (int64_t k = blockIdx.z; k < args.steps; k += gridDim.z) {
+    const int step = args.step.step + (int)k;
+    if (step >= row.count) return;
+    const int64_t p = position_of(row, args.step.position, r, T, step);
+    float *hx = args.hx + (k * args.batch + r) * args.hx_row;
+    if (c < C) store<V>(hx + O + c, load<V>(args.x + p * args.x_timestep + row.sequence * args.x_sequence + c));
+    if (args.with_h && k == 0 && c < O) store<V>(hx + c, load_row<V>(args.h_0, row.state, c, row.state < 0));
   }
 }
 
 template <int V>
 static cudaError_t launch(const rondo_hx_gather_args *args, cudaStream_t stream) {
-  int longest = args->with_h && args->hidden_size > args->input_size ? args->hidden_size : args->input_size;
-  Shape launch = shape(args->batch, longest / V);
-  launch.grid.z = (unsigned)(args->timesteps < MOST_Z ? args->timesteps : MOST_Z);
-  void *arguments[] = {(void *)args};
-  return cudaLaunchKernel(hx_gather<V>, launch.grid, launch.block, arguments, 0, stream);
+  int longest = args->with_h && args->output_size > args->input_size ? args->output_size : args->input_size;
+  Shape launch = shape(args->step.rows, longest / V);
+  launch.grid.z = (unsigned)(args->steps < MOST_Z ? args->steps : MOST_Z);
+  return enqueue(hx_gather<V>, launch.grid, launch.block, args, stream);
 }
 
 extern "C" int rondo_hx_gather_cuda(const rondo_hx_gather_args *args, cudaStream_t stream) {
-  bool wide = args->input_size % 4 == 0 && args->hidden_size % 4 == 0 && args->x_timestep % 4 == 0 &&
+  bool wide = args->input_size % 4 == 0 && args->output_size % 4 == 0 && args->x_timestep % 4 == 0 &&
               fours(args->x, args->x_sequence) && fours(args->hx, args->hx_row) &&
               fours(args->h_0.at, args->h_0.stride);
   return wide ? launch<4>(args, stream) : launch<1>(args, stream);
 }
 
 extern "C" int rondo_hx_gather_load_cuda(void) {
-  cudaFuncAttributes attributes;
-  cudaError_t error = cudaFuncGetAttributes(&attributes, hx_gather<1>);
-  return error ? error : cudaFuncGetAttributes(&attributes, hx_gather<4>);
+  return load_code(hx_gather<1>, hx_gather<4>);
 }

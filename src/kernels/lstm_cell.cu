@@ -1,28 +1,48 @@
-/* lstm_cell.cu - one timestep of an LSTM after its product [h | x] @ [R; W].
+/* lstm_cell.cu - one step of an LSTM after its products; formulas in kernels.h.
  *
- *   i, f, g, o = s, s, tanh, s (gates + bias)    c_out = f * c_in + i * g    h = o * tanh(c_out)
+ * gates (R, 4H), bias (4H), the others rows of H floats. Called by host/cuda/cells.c once per step. Three kernels:
  *
- * gates (N, 4H), bias (4H), the others rows of H floats. One thread for V units of one row: it has all four gates of
- * its units, so nothing is shared. Called by stepwise.c once per timestep.
+ *   lstm_cell    tanh, sigmoid and no option: one thread for V units of one row; it has all four gates of its units, so
+ *                nothing is shared
+ *   lstm_option  any functions and options: one thread for one unit
+ *   lstm_norm    with layer_norm too: one block for each row, for the statistics of its products and of c'
  *
- * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: 111 thread instructions of PTX; 36 bytes
- * loaded (gates 16, bias 16, c 4), 12 stored (c, and h twice). With V 1 (H 127): 192 instructions, the same bytes.
- * ptxas for sm_75, 80, 90, 120: 50, 38, 39, 44 registers with V 4; 30, 28, 30, 32 with V 1; no spills. */
+ * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: lstm_cell 117 thread instructions of PTX
+ * (V 1, H 127: 212), 36 bytes loaded (gates 16, bias 16, c 4), 12 stored (c, and h twice). lstm_option with peephole
+ * 436 and 48. lstm_norm 1466, mostly the reductions of a block with more threads than units, and 175 loaded, as it
+ * reads each product three times and the gammas. ptxas for sm_75, 80, 90, 120: lstm_cell 54, 48, 48, 43 registers with
+ * V 4; 36, 32, 32, 30 with V 1; lstm_option 40, 32, 32, 36; lstm_norm 64, 62, 62, 58. No spills. */
 #include "device.cuh"
+#include "functions.cuh"
+#include "reduce.cuh"
 
+/* ---- tanh and sigmoid -------------------------------------------------------------------------------------------- */
+
+/* The old c of a row: c_0 at its first step. */
 template <int V>
-__device__ inline void store_row(const rondo_rows &rows, int64_t n, int j, const Group<V> &group) {
-  if (rows.at) store<V>(rows.at + n * rows.stride + j, group);
+__device__ inline Group<V> load_c(const rondo_lstm_cell_forward_args &args, const Place &at, int64_t r, int j) {
+  if (args.step.step == 0) return load_row<V>(args.c_0, at.state, j, at.from_zeros);
+  return load<V>(args.c + r * args.hidden_size + j);
 }
 
 template <int V>
-__global__ void __launch_bounds__(BLOCK) lstm_cell_forward(const rondo_lstm_cell_forward_args args) {
+__device__ inline void store_c(const rondo_lstm_cell_forward_args &args, const Place &at, int64_t r, int j,
+                               const Group<V> &c) {
+  if (at.ends)
+    store_row<V>(args.c_n, at.state, j, c);
+  else
+    store<V>(args.c + r * args.hidden_size + j, c);
+}
+
+template <int V>
+__global__ void __launch_bounds__(BLOCK) lstm_cell(const rondo_lstm_cell_forward_args args) {
   const int H = args.hidden_size, j = V * column_index();
-  const int64_t n = row_index();
-  if (n >= args.batch || j >= H) return;
-  Group<V> gate[4], c{}, h;
-  for (int l = 0; l < 4; l++) gate[l] = load<V>(args.gates + (n * 4 + l) * H + j);
-  if (args.c_in.at) c = load<V>(args.c_in.at + n * args.c_in.stride + j);
+  const int64_t r = row_index();
+  if (r >= args.step.rows || j >= H) return;
+  const Place at = place(args.step, r);
+  Group<V> gate[4], h;
+  for (int l = 0; l < 4; l++) gate[l] = load<V>(args.gates + (r * 4 + l) * H + j);
+  Group<V> c = load_c<V>(args, at, r, j);
   for (int l = 0; l < 4; l++) {
     const Group<V> bias = load<V>(args.bias + l * H + j);
     for (int v = 0; v < V; v++) gate[l].at[v] += bias.at[v];
@@ -32,30 +52,107 @@ __global__ void __launch_bounds__(BLOCK) lstm_cell_forward(const rondo_lstm_cell
     c.at[v] = fmaf(f, c.at[v], i * g);
     h.at[v] = o * tanhf(c.at[v]);
   }
-  store_row<V>(args.c_out, n, j, c);
-  store_row<V>(args.h_next, n, j, h);
-  store_row<V>(args.y, n, j, h);
-  store_row<V>(args.y_last, n, j, h);
-  store_row<V>(args.h_n, n, j, h);
+  store_c<V>(args, at, r, j, c);
+  store_h<V>(args.output, args.step, at, r, j, h);
 }
 
-template <int V>
-static cudaError_t launch(const rondo_lstm_cell_forward_args *args, cudaStream_t stream) {
-  Shape launch = shape(args->batch, args->hidden_size / V);
-  void *arguments[] = {(void *)args};
-  return cudaLaunchKernel(lstm_cell_forward<V>, launch.grid, launch.block, arguments, 0, stream);
+/* ---- All options ------------------------------------------------------------------------------------------------- */
+
+/* c' and o of unit j from its four sums and its old c. */
+struct Fresh {
+  float c, o;
+};
+
+__device__ inline Fresh fresh_cell(const rondo_lstm_cell_forward_args &args, const float (&v)[4], float c, int j) {
+  const rondo_cell_options &k = args.options;
+  const int H = args.hidden_size;
+  float v_i = v[0], v_f = v[1], v_o = v[3];
+  if (args.peephole) {
+    v_i = fmaf(args.peephole[j], c, v_i);
+    v_f = fmaf(args.peephole[H + j], c, v_f);
+  }
+  const float i = apply(k.recurrent_activation, clip(v_i, k.clip));
+  const float f = k.input_forget ? 1 - i : apply(k.recurrent_activation, clip(v_f, k.clip));
+  const float g = apply(k.activation, clip(v[2], k.clip));
+  const float fresh = clip(fmaf(f, c, i * g), k.cell_clip);
+  if (args.peephole) v_o = fmaf(args.peephole[2 * H + j], fresh, v_o);
+  return {fresh, apply(k.recurrent_activation, clip(v_o, k.clip))};
+}
+
+/* Unit j of row r once c', o and what q is applied to are known. */
+__device__ inline void finish_unit(const rondo_lstm_cell_forward_args &args, const Place &at, int64_t r, int j,
+                                   float old, Fresh fresh, float inside) {
+  store_c<1>(args, at, r, j, {zone_out(args.options.zoneout_cell, old, fresh.c)});
+  float h = fresh.o * apply(args.options.output_activation, inside);
+  if (args.unprojected) {
+    args.unprojected[r * args.hidden_size + j] = h;
+    return;
+  }
+  if (args.options.zoneout > 0) h = zone_out(args.options.zoneout, args.h.at[r * args.h.stride + j], h);
+  store_h<1>(args.output, args.step, at, r, j, {h});
+}
+
+__global__ void __launch_bounds__(BLOCK) lstm_option(const rondo_lstm_cell_forward_args args) {
+  const int H = args.hidden_size, j = column_index();
+  const int64_t r = row_index();
+  if (r >= args.step.rows || j >= H) return;
+  const Place at = place(args.step, r);
+  float v[4];
+  for (int l = 0; l < 4; l++) v[l] = args.gates[(r * 4 + l) * H + j] + args.bias[l * H + j];
+  const float old = load_c<1>(args, at, r, j).at[0];
+  const Fresh fresh = fresh_cell(args, v, old, j);
+  finish_unit(args, at, r, j, old, fresh, fresh.c);
+}
+
+/* c' and o wait for the statistics of c' where the gates i and o of their unit were: one thread's own alone. */
+__global__ void __launch_bounds__(WIDE_BLOCK) lstm_norm(const rondo_lstm_cell_forward_args args) {
+  const int H = args.hidden_size;
+  const int64_t r = blockIdx.x;
+  const Place at = place(args.step, r);
+  float *x = args.gates + r * 4 * H;
+  const float *h = args.recurrent + r * 4 * H;
+  const Statistics both = statistics<WIDE_BLOCK>(
+      4 * H, [=](int k) { return x[k]; }, [=](int k) { return h[k]; });
+  for (int j = (int)threadIdx.x; j < H; j += WIDE_BLOCK) {
+    float v[4];
+    for (int l = 0; l < 4; l++) {
+      const int k = l * H + j;
+      v[l] = fmaf((x[k] - both.mean.x) * both.scale.x, args.gamma_kernel[k],
+                  fmaf((h[k] - both.mean.y) * both.scale.y, args.gamma_recurrent[k], args.bias[k]));
+    }
+    const Fresh fresh = fresh_cell(args, v, load_c<1>(args, at, r, j).at[0], j);
+    x[j] = fresh.c;
+    x[3 * H + j] = fresh.o;
+  }
+  const Statistics cell = statistics<WIDE_BLOCK>(
+      H, [=](int j) { return x[j]; }, [](int) { return 0.0f; });
+  for (int j = (int)threadIdx.x; j < H; j += WIDE_BLOCK) {
+    const float old = load_c<1>(args, at, r, j).at[0];
+    const float inside = fmaf((x[j] - cell.mean.x) * cell.scale.x, args.gamma_cell[j], args.beta_cell[j]);
+    finish_unit(args, at, r, j, old, {x[j], x[3 * H + j]}, inside);
+  }
+}
+
+/* ---- Launch ------------------------------------------------------------------------------------------------------ */
+
+static bool has_options(const rondo_lstm_cell_forward_args *args) {
+  const rondo_cell_options *k = &args->options;
+  return k->activation.kind != RONDO_TANH || k->recurrent_activation.kind != RONDO_SIGMOID ||
+         k->output_activation.kind != RONDO_TANH || k->clip > 0 || k->cell_clip > 0 || k->zoneout > 0 ||
+         k->zoneout_cell > 0 || k->input_forget || args->peephole || args->unprojected;
 }
 
 extern "C" int rondo_lstm_cell_forward_cuda(const rondo_lstm_cell_forward_args *args, cudaStream_t stream) {
-  const rondo_rows outputs[] = {args->c_out, args->h_next, args->y, args->y_last, args->h_n};
-  bool wide = args->hidden_size % 4 == 0 && fours(args->gates, 0) && fours(args->bias, 0) &&
-              fours(args->c_in.at, args->c_in.stride);
-  for (const rondo_rows &rows : outputs) wide = wide && fours(rows.at, rows.stride);
-  return wide ? launch<4>(args, stream) : launch<1>(args, stream);
+  const int H = args->hidden_size;
+  if (args->recurrent) return enqueue(lstm_norm, dim3((unsigned)args->step.rows), dim3(WIDE_BLOCK), args, stream);
+  Shape one = shape(args->step.rows, H), four = shape(args->step.rows, H / 4);
+  if (has_options(args)) return enqueue(lstm_option, one.grid, one.block, args, stream);
+  bool wide = H % 4 == 0 && fours(args->gates, 0) && fours(args->bias, 0) && fours(args->c, 0) &&
+              fours(args->c_0.at, args->c_0.stride) && fours(args->c_n.at, args->c_n.stride) && fours(args->output);
+  return wide ? enqueue(lstm_cell<4>, four.grid, four.block, args, stream)
+              : enqueue(lstm_cell<1>, one.grid, one.block, args, stream);
 }
 
 extern "C" int rondo_lstm_cell_forward_load_cuda(void) {
-  cudaFuncAttributes attributes;
-  cudaError_t error = cudaFuncGetAttributes(&attributes, lstm_cell_forward<1>);
-  return error ? error : cudaFuncGetAttributes(&attributes, lstm_cell_forward<4>);
+  return load_code(lstm_cell<1>, lstm_cell<4>, lstm_option, lstm_norm);
 }

@@ -137,6 +137,13 @@ static const rondo_algorithm_ops algorithms[] = {
      .name = "stepwise",
      .prepare = rondo_cuda_stepwise_prepare,
      .forward_layer = rondo_cuda_stepwise_forward},
+    {.id = RONDO_STEPWISE,
+     .name = "stepwise",
+     .training_only = 1,
+     .prepare = rondo_cuda_training_prepare,
+     .forward_layer = rondo_cuda_training_forward,
+     .backward_layer = rondo_cuda_training_backward,
+     .merge = rondo_cuda_training_merge},
 };
 
 #define RONDO_KERNEL(name)                                                                                             \
@@ -172,6 +179,10 @@ static const rondo_backend_ops cuda_ops = {
     .capture_end = rondo_cuda_capture_end,
     .graph_launch = rondo_cuda_graph_launch,
     .graph_destroy = rondo_cuda_graph_destroy,
+    .sgd = rondo_cuda_sgd,
+    .adam = rondo_cuda_adam,
+    .clip_by_norm = rondo_cuda_clip_by_norm,
+    .draw_uniform = rondo_cuda_draw_uniform,
 };
 
 const rondo_core *_Atomic rondo_cuda_core;

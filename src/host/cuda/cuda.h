@@ -51,9 +51,11 @@ rondo_status rondo_cuda_synchronize(rondo_context *ctx);
 rondo_status rondo_cuda_alloc(rondo_context *ctx, size_t bytes, void **pointer);
 void rondo_cuda_release(rondo_context *ctx, void *pointer);
 rondo_status rondo_cuda_copy(rondo_context *ctx, void *to, const void *from, size_t bytes);
-size_t rondo_cuda_params_bytes(const rondo_plan *plan, size_t inputs);
-rondo_status rondo_cuda_pack(const rondo_plan *plan, rondo_context *ctx, size_t inputs, void *to,
-                             const rondo_weights *from);
+
+/* params.c */
+size_t rondo_cuda_params_bytes(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
+rondo_status rondo_cuda_pack(const rondo_plan *plan, rondo_context *ctx, const rondo_layer *layer, size_t inputs,
+                             void *to, const rondo_weights *from);
 
 /* capture.c */
 rondo_status rondo_cuda_capture_begin(rondo_context *ctx);
@@ -64,6 +66,19 @@ void rondo_cuda_graph_destroy(rondo_context *ctx, void *graph);
 /* stepwise.c */
 rondo_status rondo_cuda_stepwise_prepare(rondo_plan *plan, const rondo_context *ctx);
 rondo_status rondo_cuda_stepwise_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
+
+/* training.c, training_backward.c */
+rondo_status rondo_cuda_training_prepare(rondo_plan *plan, const rondo_context *ctx);
+rondo_status rondo_cuda_training_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
+rondo_status rondo_cuda_training_merge(const rondo_plan *plan, rondo_context *ctx, const rondo_merge_args *args);
+rondo_status rondo_cuda_training_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_gradient *gradient);
+
+/* optimise.c */
+rondo_status rondo_cuda_sgd(rondo_context *ctx, const rondo_sgd_args *args);
+rondo_status rondo_cuda_adam(rondo_context *ctx, const rondo_adam_args *args);
+rondo_status rondo_cuda_clip_by_norm(rondo_context *ctx, const rondo_clip_args *args);
+rondo_status rondo_cuda_draw_uniform(rondo_context *ctx, float *to, size_t count, float limit, uint64_t seed,
+                                     uint64_t sequence);
 
 /* What the backend was last asked for with; module.c fails through it. Atomic: contexts may be made by many threads. */
 extern const rondo_core *_Atomic rondo_cuda_core;

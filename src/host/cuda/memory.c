@@ -1,17 +1,7 @@
-/* memory.c - device memory, copies, and the parameter block.
- *
- * One layer's parameters are the matrix of the combined row [h | x], exactly as the product reads it, then the bias:
- *
- *   (H + F, 4H) row-major: recurrent_kernel (H rows) over kernel (F rows); columns are the gates i, f, g, o
- *   (4H)        bias, zeros without
- *
- * h comes first so that it starts every row: aligned, whatever F is. */
-#include "../arena.h"
-#include "../params.h"
+/* memory.c - device memory and copies. */
 #include "cuda.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static rondo_status synchronize(rondo_context *ctx) {
   CUDA_TRY(cudaStreamSynchronize(ctx->desc.stream));
@@ -53,35 +43,4 @@ static rondo_status copy(rondo_context *ctx, void *to, const void *from, size_t 
 
 rondo_status rondo_cuda_copy(rondo_context *ctx, void *to, const void *from, size_t bytes) {
   RETURN_ON_DEVICE(ctx, copy(ctx, to, from, bytes));
-}
-
-size_t rondo_cuda_params_bytes(const rondo_plan *plan, size_t inputs) {
-  size_t units = (size_t)plan->desc.layer.hidden_size;
-  size_t rows = rondo_size_add(rondo_size_add(units, inputs), 1);
-  rondo_arena arena = {0};
-  rondo_arena_take(&arena, rondo_size_mul(rows, RONDO_GATES * sizeof(float)), units);
-  return arena.used;
-}
-
-static void fill(float *to, size_t inputs, size_t units, const rondo_weights *from) {
-  for (size_t k = 0; k < units; k++)
-    for (int g = 0; g < RONDO_GATES; g++)
-      for (size_t j = 0; j < units; j++) *to++ = rondo_weights_recurrent(from, units, k, g, j);
-  for (size_t k = 0; k < inputs; k++)
-    for (int g = 0; g < RONDO_GATES; g++)
-      for (size_t j = 0; j < units; j++) *to++ = rondo_weights_kernel(from, inputs, units, k, g, j);
-  for (int g = 0; g < RONDO_GATES; g++)
-    for (size_t j = 0; j < units; j++) *to++ = rondo_weights_bias(from, units, g, j);
-}
-
-rondo_status rondo_cuda_pack(const rondo_plan *plan, rondo_context *ctx, size_t inputs, void *to,
-                             const rondo_weights *from) {
-  size_t units = (size_t)plan->desc.layer.hidden_size;
-  size_t bytes = (units + inputs + 1) * RONDO_GATES * units * sizeof(float);
-  float *block = malloc(bytes);
-  if (!block) return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_pack: no host memory for %zu bytes", bytes);
-  fill(block, inputs, units, from);
-  rondo_status status = rondo_cuda_copy(ctx, to, block, bytes);
-  free(block);
-  return status;
 }

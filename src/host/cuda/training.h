@@ -1,0 +1,107 @@
+/* training.h - what the files of training share: a layer's matrices, what forward keeps of a pass, and a pass backward.
+ *
+ * All steps' rows stand close together: step s has the rows of its active sequences and begins where step s - 1 ends.
+ * Runs of steps with equally many rows are so an array (steps, R, columns), and sums over all steps are one product. */
+#ifndef RONDO_CUDA_TRAINING_H
+#define RONDO_CUDA_TRAINING_H
+
+#include "../canonical.h"
+#include "stepwise.h"
+
+/* The arrays of a layer's part of the parameter block, or of dparams, by rondo_param; NULL: the layer has none. */
+typedef struct rondo_cuda_arrays {
+  float *at[RONDO_BETA_CELL + 1];
+} rondo_cuda_arrays;
+
+/* The reserve of a pass, carved. M: rows of all steps, N * T at most. NULL: the layer has no use for it. */
+typedef struct rondo_cuda_kept {
+  float *hx;         /* (M, row): rows [h | x]; with reset_before [r h | x]; DENSE: x */
+  float *gates;      /* (M, K): products as the cell was given them; with layer_norm they are made again */
+  float *h;          /* (M, H): h ahead of its projection; with reset_before the old h */
+  rondo_row *row;    /* (N) */
+  int32_t *position; /* (N, T) */
+} rondo_cuda_kept;
+
+/* The workspace of backward, carved; G*H columns are those of the canonical matrices. */
+typedef struct rondo_cuda_scratch {
+  void *blas;
+  float *dh, *dc;             /* (N, O), (N, H): by the state between two steps */
+  float *c;                   /* (N, H): LSTM, see lstm_replay_forward */
+  float *old, *fresh;         /* (M, H): LSTM, c before each step; with layer_norm and peephole c' of it, */
+  float *normal;              /* (M, H): and with layer_norm its normalisation */
+  float *gates, *recurrent;   /* (M, G*H): layer_norm, x @ W and h @ R, normalised */
+  float *scales[3];           /* (M): layer_norm, of gates, recurrent and fresh */
+  float *bias;                /* (4H): GRU */
+  float *dgates, *drecurrent; /* (M, G*H): by the sums of x and of h; drecurrent: GRU, where they differ */
+  float *dproduct;            /* (M, G*H): layer_norm, by h @ R */
+  float *du;                  /* (M, H): LSTM with layer_norm */
+  float *dprojected;          /* (M, O): by h as projected */
+  float *dhidden;             /* (N, H): by h ahead of its projection; with reset_before by r h */
+  float *dx;                  /* (M, F) */
+  float *sums;                /* (RONDO_CUDA_PARTS, G*H) */
+} rondo_cuda_scratch;
+
+enum { RONDO_CUDA_PARTS = 64 }; /* the most that a sum over rows is cut in */
+
+typedef struct rondo_cuda_back {
+  const rondo_plan *plan;
+  const rondo_cuda_state *state;
+  const rondo_gradient *gradient;
+  const rondo_pass *pass; /* of gradient */
+  rondo_cuda_arrays params, dparams;
+  rondo_cuda_kept kept;
+  rondo_cuda_scratch scratch;
+  rondo_step step; /* row and position of the call; rows and step of the step at hand */
+  size_t first;    /* its first row */
+  int rows;        /* of all steps */
+  int columns;     /* G*H */
+  int hx_row;      /* floats */
+} rondo_cuda_back;
+
+/* ---- training.c ---- */
+
+rondo_cuda_arrays rondo_cuda_arrays_of(const rondo_layer *layer, size_t inputs, const void *base);
+
+/* Floats of a row of hx, and its columns of h. */
+size_t rondo_cuda_kept_row(const rondo_layer *layer, size_t inputs);
+static inline size_t rondo_cuda_h_columns(const rondo_layer *layer) {
+  return layer->cell == RONDO_DENSE ? 0 : (size_t)rondo_output_size(layer);
+}
+
+/* Carve, or on NULL measure. Returns bytes. */
+size_t rondo_cuda_keep(const rondo_plan *plan, const rondo_layer *layer, size_t inputs, void *base,
+                       rondo_cuda_kept *kept);
+size_t rondo_cuda_scratch_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs, size_t blas_bytes,
+                             void *base, rondo_cuda_scratch *scratch);
+
+/* Gives cuBLAS the stream and its part of the workspace. */
+rondo_status rondo_cuda_begin_products(const rondo_cuda_state *state, void *workspace);
+
+/* Steps from start on in which as many rows take part as in it. */
+static inline int rondo_cuda_equal_steps(const rondo_schedule *s, int start) {
+  int end = start + 1;
+  if (s->full) return s->steps - start;
+  while (end < s->steps && s->active[end] == s->active[start]) end++;
+  return end - start;
+}
+
+/* ---- training_backward.c ---- */
+
+/* A row-major matrix, or what stands for one: its transpose. */
+typedef struct rondo_cuda_operand {
+  const float *at;
+  int stride, transposed;
+} rondo_cuda_operand;
+
+/* to (rows, columns) = a (rows, inner) @ b (inner, columns) + beta * to. */
+rondo_status rondo_cuda_multiply(const rondo_cuda_back *back, int rows, int columns, int inner, rondo_cuda_operand a,
+                                 rondo_cuda_operand b, float beta, rondo_cuda_matrix to);
+
+/* ---- training_cells.c: before the steps; and the step at hand ---- */
+rondo_status rondo_cuda_cell_prepare(const rondo_cuda_back *back);
+rondo_status rondo_cuda_cell_backward(const rondo_cuda_back *back);
+
+/* ---- training_gradients.c: after the steps: dparams and dx of all rows ---- */
+rondo_status rondo_cuda_gradients(const rondo_cuda_back *back);
+
+#endif

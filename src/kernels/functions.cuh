@@ -1,0 +1,73 @@
+/* functions.cuh - the activations in float.
+ *
+ * Largest errors by the CUDA C++ Programming Guide ("Mathematical Functions", what its tests found), in ulp: expf 2,
+ * expm1f 1, log1pf 1, tanhf 2, erfcf 4; sums, products and quotients round correctly. With u = 2^-24 (half an ulp is at
+ * most u of the value), so one ulp is at most 2u:
+ *
+ * sigmoid, tanh, expm1, exp and log(1 + e^v) are within 8u of their value; so are those made of them, where it is said
+ * below that nothing cancels, with u for each further operation. NaN stays NaN: comparisons are written so. */
+#ifndef RONDO_FUNCTIONS_CUH
+#define RONDO_FUNCTIONS_CUH
+
+#include "rondo/rondo.h"
+
+/* 1 / (1 + exp(-v)). exp(-v) weighs e / (1 + e) < 1 in the sum, so the result is within 3 ulp of the sigmoid where that
+ * is at least 2^-126. Below v = -88.8 exp overflows and the result is 0 instead of a subnormal number. NaN stays NaN,
+ * the infinities give 0 and 1. */
+__device__ inline float sigmoid(float v) {
+  return 1.0f / (1.0f + expf(-v));
+}
+
+/* v within low..high. */
+__device__ inline float limit(float v, float low, float high) {
+  return v < low ? low : v > high ? high : v;
+}
+
+/* v within -most..most; most 0: v. */
+__device__ inline float clip(float v, float most) {
+  return most > 0 ? limit(v, -most, most) : v;
+}
+
+/* rate * old + (1 - rate) * fresh. */
+__device__ inline float zone_out(float rate, float old, float fresh) {
+  return rate > 0 ? fmaf(rate, old, (1 - rate) * fresh) : fresh;
+}
+
+/* log(1 + e^v) = max(v, 0) + log(1 + e^-|v|): both terms have one sign, so nothing cancels. */
+__device__ inline float softplus(float v) {
+  return (v < 0 ? 0 : v) + log1pf(expf(-fabsf(v)));
+}
+
+/* One activation but SOFTMAX. The branch is the same for all threads of a launch. Not inlined: a cell has up to five of
+ * them. GELU by erfc, which keeps its digits in the tail: (1 + erf(x)) / 2 = erfc(-x) / 2. */
+static __device__ __noinline__ float apply(rondo_activation kind, float a, float b, float v) {
+  switch (kind) {
+    case RONDO_TANH: return tanhf(v);
+    case RONDO_SIGMOID: return sigmoid(v);
+    case RONDO_HARD_SIGMOID: return limit(fmaf(a, v, b), 0, 1);
+    case RONDO_RELU: return v < 0 ? 0 : v;
+    case RONDO_SOFTSIGN: return v / (1 + fabsf(v));
+    case RONDO_SOFTPLUS: return softplus(v);
+    case RONDO_ELU: return v > 0 ? v : a * expm1f(v);
+    case RONDO_SELU: return 1.0507009873554805f * (v > 0 ? v : 1.6732632423543772f * expm1f(v));
+    case RONDO_EXPONENTIAL: return expf(v);
+    case RONDO_SILU: return v * sigmoid(v);
+    case RONDO_GELU: return 0.5f * v * erfcf(v * -0.70710678f);
+    case RONDO_LEAKY_RELU: return v < 0 ? a * v : v;
+    case RONDO_RELU6: return limit(v, 0, 6);
+    case RONDO_MISH: return v * tanhf(softplus(v));
+    case RONDO_HARD_SILU: return v * limit(fmaf(v, 1.0f / 6, 0.5f), 0, 1);
+    case RONDO_HARD_TANH: return limit(v, -1, 1);
+    case RONDO_LOG_SIGMOID: return -softplus(-v);
+    case RONDO_AFFINE: return fmaf(a, v, b);
+    case RONDO_THRESHOLDED_RELU: return v <= a ? 0 : v;
+    case RONDO_SCALED_TANH: return a * tanhf(b * v);
+    default: return v; /* RONDO_LINEAR */
+  }
+}
+
+__device__ inline float apply(const rondo_function &function, float v) {
+  return apply(function.kind, function.alpha, function.beta, v);
+}
+
+#endif

@@ -1,0 +1,120 @@
+/* gru_cell.cu - one step of a GRU after its products; formulas in kernels.h.
+ *
+ * gates (R, 4H) z, r, x, h or (R, 3H) z, r, x; bias (4H); h rows of H floats. Called by host/cuda/cells.c once per
+ * step, gru_reset between the two products of reset_before. The kernels are as in lstm_cell.cu: gru_cell with tanh and
+ * sigmoid for V units of a row, gru_option for all else, gru_norm with one block for each row.
+ *
+ * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: gru_cell 83 thread instructions of PTX
+ * (V 1, H 127: 169), 36 bytes loaded (gates 16, bias 16, h 4), 8 stored (h twice); gru_norm 832 and 116. ptxas for
+ * sm_75, 80, 90, 120: gru_cell 52, 40, 40, 40 registers with V 4; 32, 32, 28, 34 with V 1; gru_option 36, 32, 32, 32;
+ * gru_norm 56, 32, 32, 44. No spills. */
+#include "device.cuh"
+#include "functions.cuh"
+#include "reduce.cuh"
+
+/* ---- tanh and sigmoid -------------------------------------------------------------------------------------------- */
+
+template <int V>
+__global__ void __launch_bounds__(BLOCK) gru_cell(const rondo_gru_cell_forward_args args) {
+  const int H = args.hidden_size, j = V * column_index();
+  const int64_t r = row_index();
+  if (r >= args.step.rows || j >= H) return;
+  Group<V> gate[4], h = load_row<V>(args.h, r, j);
+  for (int l = 0; l < 4; l++) gate[l] = load<V>(args.gates + (r * 4 + l) * H + j);
+  for (int l = 0; l < 4; l++) {
+    const Group<V> bias = load<V>(args.bias + l * H + j);
+    for (int v = 0; v < V; v++) gate[l].at[v] += bias.at[v];
+  }
+  for (int v = 0; v < V; v++) {
+    const float z = sigmoid(gate[0].at[v]), reset = sigmoid(gate[1].at[v]);
+    const float n = tanhf(fmaf(reset, gate[3].at[v], gate[2].at[v]));
+    h.at[v] = fmaf(z, h.at[v], (1 - z) * n);
+  }
+  store_h<V>(args.output, args.step, place(args.step, r), r, j, h);
+}
+
+/* ---- All options ------------------------------------------------------------------------------------------------- */
+
+/* Unit j of row r from the sums of z, r, x and h, biases included; v[3] is not used with reset_before. */
+__device__ inline void finish_unit(const rondo_gru_cell_forward_args &args, int64_t r, int j, const float (&v)[4]) {
+  const rondo_cell_options &k = args.options;
+  const float old = args.h.at[r * args.h.stride + j];
+  const float z = apply(k.recurrent_activation, clip(v[0], k.clip));
+  float inside = v[2];
+  if (!args.reset_before) inside = fmaf(apply(k.recurrent_activation, clip(v[1], k.clip)), v[3], inside);
+  const float n = apply(k.activation, clip(inside, k.clip));
+  const float h = zone_out(k.zoneout, old, fmaf(z, old, (1 - z) * n));
+  store_h<1>(args.output, args.step, place(args.step, r), r, j, {h});
+}
+
+__global__ void __launch_bounds__(BLOCK) gru_option(const rondo_gru_cell_forward_args args) {
+  const int H = args.hidden_size, j = column_index(), parts = args.reset_before ? 3 : 4;
+  const int64_t r = row_index();
+  if (r >= args.step.rows || j >= H) return;
+  float v[4] = {0};
+  for (int l = 0; l < parts; l++) v[l] = args.gates[(r * parts + l) * H + j] + args.bias[l * H + j];
+  finish_unit(args, r, j, v);
+}
+
+__global__ void __launch_bounds__(WIDE_BLOCK) gru_norm(const rondo_gru_cell_forward_args args) {
+  const int H = args.hidden_size;
+  const int64_t r = blockIdx.x;
+  const float *x = args.gates + r * 3 * H, *h = args.recurrent + r * 3 * H;
+  const Statistics both = statistics<WIDE_BLOCK>(
+      3 * H, [=](int k) { return x[k]; }, [=](int k) { return h[k]; });
+  for (int j = (int)threadIdx.x; j < H; j += WIDE_BLOCK) {
+    float v[4];
+    for (int l = 0; l < 3; l++) {
+      const int k = l * H + j;
+      const float by_x = (x[k] - both.mean.x) * both.scale.x, by_h = (h[k] - both.mean.y) * both.scale.y;
+      v[l] = fmaf(by_x, args.gamma_kernel[k], args.bias[k]);
+      if (l < 2)
+        v[l] = fmaf(by_h, args.gamma_recurrent[k], v[l]);
+      else
+        v[3] = fmaf(by_h, args.gamma_recurrent[k], args.bias[3 * H + j]);
+    }
+    finish_unit(args, r, j, v);
+  }
+}
+
+static bool has_options(const rondo_gru_cell_forward_args *args) {
+  const rondo_cell_options *k = &args->options;
+  return k->activation.kind != RONDO_TANH || k->recurrent_activation.kind != RONDO_SIGMOID || k->clip > 0 ||
+         k->zoneout > 0 || args->reset_before;
+}
+
+extern "C" int rondo_gru_cell_forward_cuda(const rondo_gru_cell_forward_args *args, cudaStream_t stream) {
+  const int H = args->hidden_size;
+  if (args->recurrent) return enqueue(gru_norm, dim3((unsigned)args->step.rows), dim3(WIDE_BLOCK), args, stream);
+  Shape one = shape(args->step.rows, H), four = shape(args->step.rows, H / 4);
+  if (has_options(args)) return enqueue(gru_option, one.grid, one.block, args, stream);
+  bool wide = H % 4 == 0 && fours(args->gates, 0) && fours(args->bias, 0) && fours(args->h.at, args->h.stride) &&
+              fours(args->output);
+  return wide ? enqueue(gru_cell<4>, four.grid, four.block, args, stream)
+              : enqueue(gru_cell<1>, one.grid, one.block, args, stream);
+}
+
+extern "C" int rondo_gru_cell_forward_load_cuda(void) {
+  return load_code(gru_cell<1>, gru_cell<4>, gru_option, gru_norm);
+}
+
+/* ---- reset_before: h becomes r * h for the second product -------------------------------------------------------- */
+
+__global__ void __launch_bounds__(BLOCK) gru_reset(const rondo_gru_reset_forward_args args) {
+  const int H = args.hidden_size, j = column_index();
+  const int64_t r = row_index();
+  if (r >= args.rows || j >= H) return;
+  const float v = args.gates[(r * 3 + 1) * H + j] + args.bias[H + j];
+  const float h = args.h.at[r * args.h.stride + j];
+  args.saved[r * H + j] = h;
+  args.h.at[r * args.h.stride + j] = apply(args.recurrent_activation, clip(v, args.clip)) * h;
+}
+
+extern "C" int rondo_gru_reset_forward_cuda(const rondo_gru_reset_forward_args *args, cudaStream_t stream) {
+  Shape launch = shape(args->rows, args->hidden_size);
+  return enqueue(gru_reset, launch.grid, launch.block, args, stream);
+}
+
+extern "C" int rondo_gru_reset_forward_load_cuda(void) {
+  return load_code(gru_reset);
+}
