@@ -1,4 +1,4 @@
-/* bench_lstm.c - checks and times LSTMs: what is asked for on the command line, one problem after the other. */
+/* bench_lstm.c - checks and times recurrent layers: what the command line asks for, one problem after the other. */
 #define _GNU_SOURCE /* getopt_long, isatty */
 #include "bench.h"
 
@@ -12,7 +12,8 @@ static const char usage[] =
     "usage: bench_lstm [PROBLEM...] [options]\n"
     "Checks each problem against the formulas in double, then times it. PROBLEM is a name of --list or a problem "
     "string\n"
-    "such as lstm:n1t25c512h512 (batch, timesteps, inputs, units; then l2 for two layers, :time for time-major, ...).\n"
+    "such as lstm:n1t25c512h512 or gru:... (batch, timesteps, inputs, units; then l2 for two layers, :bi for both\n"
+    "directions, :time for time-major, ...).\n"
     "Without one: all of --list that the library offers, and recorded speech.\n"
     "\n"
     "  --backend reference|cpu|cuda|auto   where to run; auto: cuda if it works, else cpu (the default)\n"
@@ -109,9 +110,8 @@ static exit_code read_options(options *o, int argc, char **argv) {
   o->problem_count = argc - optind;
   for (int i = 0; i < o->problem_count; i++) {
     problem p;
-    rondo_plan_desc desc;
     char message[PROBLEM_TEXT];
-    if (!shape_parse(&p, &desc, shape_problem(o->problems[i]), message, sizeof message))
+    if (!problem_parse(&p, shape_problem(o->problems[i]), message, sizeof message))
       return refuse("%s is neither a name of --list nor a problem string: %s", o->problems[i], message);
   }
   if (o->worker && o->problem_count) return refuse("--worker takes its problems from stdin, not %s", o->problems[0]);

@@ -28,11 +28,15 @@ int options_precision(rondo_plan_desc *desc, const char *precision, char *messag
 /* The least time the machine needs: all multiplications at the peak rate, or reading the recurrent weights from where
  * they lie once per timestep and the others once per call, whichever is more. Threads share the weights out. */
 static void set_limit(result *r, const problem *p, limits *l) {
-  double hidden = p->hidden_size, weights = 0, recurrent = 16 * hidden * hidden; /* bytes */
-  for (int layer = 0; layer < p->num_layers; layer++) weights += 16 * hidden * (layer ? hidden : p->input_size);
-  double once = weights + recurrent * p->num_layers;
-  double traffic = once + recurrent * p->num_layers * (p->timesteps - 1);
-  double working_set = p->timesteps == 1 ? once : recurrent;
+  double output = problem_output_size(p), columns = (double)problem_gates(p) * p->hidden_size; /* of a direction */
+  double recurrent = p->cell == RONDO_DENSE ? 0 : sizeof(float) * columns * output;
+  if (p->projection_size) recurrent += sizeof(float) * p->hidden_size * output;
+  double directions = problem_directions(p), weights = sizeof(float) * (double)p->head_units * problem_width(p);
+  for (int layer = 0; layer < p->num_layers; layer++)
+    weights += sizeof(float) * directions * columns * problem_inputs(p, layer);
+  double all_recurrent = recurrent * directions * p->num_layers, once = weights + all_recurrent;
+  double traffic = once + all_recurrent * (p->timesteps - 1);
+  double working_set = p->timesteps == 1 || recurrent == 0 ? once : recurrent;
   double gbs = limits_read_gbs(l, (size_t)(working_set / l->threads));
   double compute = r->flops / (l->fma_gflops * 1e9), reading = gbs > 0 ? traffic / (gbs * 1e9) : 0;
   r->limit_of = compute > reading ? "fma" : "weights";
@@ -78,9 +82,9 @@ static void describe(result *r, const subject *s) {
 
 rondo_status problem_measure(result *r, rondo_context *ctx, const options *o, limits *l) {
   problem p;
-  rondo_plan_desc desc;
   subject s;
-  if (!shape_parse(&p, &desc, r->problem, r->reason, sizeof r->reason)) return RONDO_INVALID_ARGUMENT;
+  if (!problem_parse(&p, r->problem, r->reason, sizeof r->reason)) return RONDO_INVALID_ARGUMENT;
+  rondo_plan_desc desc = problem_plan_desc(&p);
   if (!options_precision(&desc, o->precision, r->reason, sizeof r->reason)) return RONDO_UNSUPPORTED;
   desc.algorithm = o->algorithm;
   p.allow_tf32 = desc.allow_tf32;

@@ -40,10 +40,8 @@ static rondo_status fill(subject *s) {
   void *params = NULL;
   rondo_status status = take(s, &params, sizes->params);
   s->batch.params = params;
-  for (int layer = 0; status == RONDO_OK && layer < data->problem.num_layers; layer++) {
-    rondo_weights weights = problem_weights(data, layer);
-    status = said(s, rondo_pack(s->plan, s->ctx, params, &weights));
-  }
+  for (int i = 0; status == RONDO_OK && i < data->weights_count; i++)
+    status = said(s, rondo_pack(s->plan, s->ctx, params, &data->weights[i]));
   if (status == RONDO_OK) status = take(s, &s->batch.workspace, sizes->workspace);
   if (status == RONDO_OK) status = take(s, &s->batch.y, data->y_count * sizeof(float));
   if (status == RONDO_OK) status = upload(s, &s->batch.x, data->x, data->x_count);
@@ -97,15 +95,18 @@ int subject_time(subject *s, double seconds, int least, int most, double *times)
 /* ---- checking ---------------------------------------------------------------------------------------------------- */
 
 /* A view of every step-th sequence, up to the last one, and the timesteps processed first. It borrows all its pointers.
- * first: where it begins in y. Upper layers that go backwards begin with the last step of the layer below, and a
- * state's layers are N rows apart: such a stack must be seen with all its steps, such a state with all sequences. */
+ * first: where it begins in y. Upper layers that go backwards begin with the last step of the layer below, a second
+ * direction with that of x, a state's layers are N rows apart, masks and slots are for all sequences: there the view
+ * has all steps, or all sequences. */
 static problem_data part_of(const problem_data *whole, double most_flops, size_t *first) {
   problem_data part = *whole;
   problem *p = &part.problem;
-  int stack = p->num_layers > 1, whole_steps = stack && p->go_backwards;
+  int stack = !compare_has_steps(p), masked = p->lengths || p->mask;
+  int whole_steps = (stack && p->go_backwards) || p->bidirectional || masked || p->time_order;
+  int whole_batch = p->initial_state || masked || p->slots || p->restart;
   double rows = most_flops / problem_flops(p) * p->batch * p->timesteps; /* that can be looked at */
   int timesteps = stack && !whole_steps && p->timesteps > CHECK_STACK_STEPS ? CHECK_STACK_STEPS : p->timesteps;
-  int sequences = p->initial_state ? p->batch : (int)fmax(1, fmin(p->batch, rows / timesteps));
+  int sequences = whole_batch ? p->batch : (int)fmax(1, fmin(p->batch, rows / timesteps));
   if (!whole_steps) timesteps = (int)fmax(1, fmin(timesteps, rows / sequences));
   int step = sequences > 1 ? (p->batch - 1) / (sequences - 1) : 1;
   int start = p->batch - 1 - (sequences - 1) * step, skipped = p->go_backwards ? p->timesteps - timesteps : 0;

@@ -18,8 +18,11 @@ say "{$lstm,$all}" "$three"
 say "{$lstm, \"hidden\": 4, \"seconds\": 0}" "$three"
 say "{$lstm,\"hidden\":4,\"layers\":2,\"seconds\":0,\"threads\":2}" "$three"
 say "{$lstm,\"hidden\":4,\"seconds\":0.01,\"unknown\":\"member\"}" "^\{\"seconds\":\[($time,){3,}$time\]\}\$"
-say '{"cell":"gru","timesteps":3,"batch":2,"input":5,"hidden":4,"seconds":0}' '^\{"error":".*GRU.*"\}$'
-say "{$lstm,\"hidden\":4,\"directions\":2,\"seconds\":0}" '^\{"error":".*bidirectional.*"\}$'
+say '{"cell":"gru","timesteps":3,"batch":2,"input":5,"hidden":4,"seconds":0}' "$three"
+say '{"cell":"rnn","timesteps":3,"batch":2,"input":5,"hidden":4,"directions":2,"layers":2,"seconds":0}' "$three"
+say '{"cell":"cnn","timesteps":3,"batch":2,"input":5,"hidden":4,"seconds":0}' '^\{"error":"cell cnn is not .*"\}$'
+say "{$lstm,\"hidden\":4,\"directions\":2,\"seconds\":0}" "$three"
+say "{$lstm,\"hidden\":4,\"directions\":3,\"seconds\":0}" '^\{"error":"directions must be .*"\}$'
 say "{$lstm,\"hidden\":4,\"training\":1,\"seconds\":0}" '^\{"error":".*training.*"\}$'
 say "{$lstm,\"hidden\":4,\"precision\":\"bf16\",\"seconds\":0}" '^\{"error":".*BF16.*"\}$'
 say "{$lstm,\"hidden\":4,\"precision\":\"int8\",\"seconds\":0}" '^\{"error":".*int8.*"\}$'
