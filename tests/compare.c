@@ -1,33 +1,15 @@
-/* compare.c - one pass of the layers in double that carries a bound of float's errors beside every value.
- *
- * Write u for a unit of rounding, g(n) = n u / (1 - n u), and |e_v| for the bound of the error of a value v that is
- * already known (0 for x, h_0, c_0 and the weights). One step of one unit:
- *
- * Gate sum. a = b + sum of K = F + H products w v. Summed in any order, with or without FMA, split in any way, a result
- * passes through one rounding of its product and at most K + 1 of additions (one more bias included), so
- *
- *     |e_a| <= sum |w| |e_v| + (g(K + 2) + p) (|b| + sum |w| (|v| + |e_v|)),     p = (1 + q)^2 - 1,
- *
- * q the relative rounding of a factor before it is multiplied, 0 but for TF32 (Higham, Accuracy and Stability of
- * Numerical Algorithms, 3.1).
- *
- * Activation. By the mean value theorem an error e of the argument gives at most e times the largest slope in
- * [a - e, a + e]. Sigmoid's slope s (1 - s) and tanh's 1 - tanh^2 fall with |a|, so the largest one is at the point
- * max(0, |a| - e); and it is no more than the function's range, 1 or 2. The function itself adds "active" times the
- * largest value it may have had.
- *
- * Cell. c' = f c + i g, with m = the two products of magnitudes |v| + |e_v|: the errors of the factors give
- * (|f| + e_f)(|c| + e_c) - |f| |c|, the same for i and g; two roundings of each product and sum give g(2) m.
- * Output. h = o tanh(c'): likewise, with one rounding.
- * Storing. A backend that computes in a wider type rounds h and c when it writes them to the caller's arrays.
- *
- * Each bound also gets a few of the smallest normal numbers, for results that underflow.
+/* compare.c - one pass of the layers in double that carries a bound of float's errors beside every value: layers,
+ * directions, skipped steps, merging, the head.
  *
  * Carried from step to step, |e_h| may grow by the sum of |R| each time, as if every sign were the worst: after tens of
- * steps of a hundred units the bound says nothing. Where all of y is known, compare_expect_steps does better: it takes
+ * steps of a hundred units the bound says nothing. Where y holds every h, compare_expect_steps does better: it takes
  * the h that each step truly started from out of y, so that |e_h| is 0 at every step. Right in each step from what the
- * one before gave is right throughout. What is carried then is c alone, and its error shrinks with f. */
+ * one before gave is right throughout. What is carried then is c alone, and its error shrinks with f.
+ *
+ * Storing. A backend that computes in a wider type rounds h and c when it writes them to the caller's arrays. */
 #include "compare.h"
+
+#include "compare_cell.h"
 
 #include <float.h>
 #include <math.h>
@@ -43,184 +25,221 @@ const compare_arithmetic compare_tf32 = {.product = 0x1p-10, .sum = 0x1p-23, .ac
 
 static const double underflow = 4.0 * FLT_MIN;
 
-/* A value and the bound of its error. */
-typedef struct near {
-  double value, error;
-} near;
-
-/* The largest magnitude that the computed value can have. */
-static double reach(near v) {
-  return fabs(v.value) + v.error;
-}
-
-static double g(double n, double unit) {
-  return n * unit / (1 - n * unit);
-}
-
-static double sigmoid(double a) {
-  return 1 / (1 + exp(-a));
-}
-
-/* s (1 - s) and 1 - tanh^2, without their cancellation where they are small. */
-static double sigmoid_slope(double a) {
-  return sigmoid(a) * sigmoid(-a);
-}
-
-static double tanh_slope(double a) {
-  return 1 / (cosh(a) * cosh(a));
-}
-
-static near active(near a, double (*function)(double), double (*slope)(double), double range, double unit) {
-  near result = {.value = function(a.value)};
-  result.error = fmin(range, a.error * slope(fmax(0, fabs(a.value) - a.error)));
-  result.error += unit * reach(result) + underflow;
-  return result;
-}
-
-/* Bound of the error of a product that its factors' errors cause. */
-static double product_error(near a, near b) {
-  return reach(a) * reach(b) - fabs(a.value) * fabs(b.value);
-}
-
-/* Everything of one layer. The sums' arrays are (4H). */
-typedef struct layer {
-  int inputs, hidden;
+/* What a pass over one sequence works with. Rows of between are (T, widest) and take turns. */
+typedef struct pass {
+  compare_expected *expected;
+  const problem_data *data;
   const float *y; /* what a backend gave, to step from; NULL: the exact h of the step before */
-  const float *kernel, *recurrent_kernel, *bias;
   compare_arithmetic unit;
-  double *value, *magnitude, *carried;
-} layer;
+  exact_cell cell, head;
+  near *between[2], *half, *last, *top; /* half (T, O); last (2, O) of the two directions; top (widest) */
+  near *h, *c;                          /* (O), (H) */
+  int *real;                            /* (T), in the order of what the layer reads */
+  int n;
+} pass;
 
-/* Adds v (count) times rows of w (count, 4H). */
-static void add_product(const layer *l, const near *v, int count, const float *w) {
-  for (int k = 0; k < count; k++)
-    for (int j = 0; j < 4 * l->hidden; j++) {
-      double weight = w[(size_t)k * 4 * (size_t)l->hidden + (size_t)j];
-      l->value[j] += v[k].value * weight;
-      l->magnitude[j] += fabs(weight) * reach(v[k]);
-      l->carried[j] += fabs(weight) * v[k].error;
+/* ---- One direction ----------------------------------------------------------------------------------------------- */
+
+/* Whether the direction reads from the last row to the first, and whether its y is put into the opposite order. */
+static int reads_backwards(const problem *p, int direction) {
+  return p->go_backwards != direction;
+}
+
+static int writes_backwards(const problem *p, int direction) {
+  int aligned = p->time_order && p->go_backwards;
+  return direction ? !aligned : aligned;
+}
+
+static void read_state(const pass *s, near *state, const float *from, int layer, int direction, int count) {
+  int none = !from || (s->data->restart && s->data->restart[s->n]);
+  size_t at = problem_state_at(s->data, layer, direction, s->n);
+  for (int j = 0; j < count; j++) state[j] = near_exact(none ? 0 : (double)from[at + (size_t)j]);
+}
+
+static void put(near v, double store, double *value, double *bound, size_t at) {
+  value[at] = v.value;
+  bound[at] = v.error + store * near_reach(v) + underflow;
+}
+
+static void put_state(const pass *s, int layer, int direction) {
+  const problem *p = &s->data->problem;
+  compare_expected *e = s->expected;
+  size_t part = (size_t)layer * (size_t)problem_directions(p) + (size_t)direction;
+  size_t row = part * (size_t)p->batch + (size_t)s->n, output = (size_t)s->cell.output, hidden = (size_t)s->cell.hidden;
+  for (size_t j = 0; j < output; j++) put(s->h[j], s->unit.store, e->h_n, e->h_n_bound, row * output + j);
+  for (size_t j = 0; j < hidden; j++) put(s->c[j], s->unit.store, e->c_n, e->c_n_bound, row * hidden + j);
+}
+
+/* The next step's h is the one that was computed; if in more than float, then that was rounded for y. */
+static void step_from(const pass *s, int direction, int place) {
+  const rondo_strides strides = s->data->y_strides;
+  const float *row = s->y + problem_at(strides, s->n, place) + (size_t)direction * strides.direction;
+  for (int j = 0; j < s->cell.output; j++) s->h[j] = (near){(double)row[j], s->unit.store * fabs((double)row[j])};
+}
+
+static void put_row(near *to, const near *row, int zero, int count) {
+  for (int j = 0; j < count; j++) to[j] = zero ? near_exact(0) : row[j];
+}
+
+/* From in (T, inputs) to half (T, O) and last: the direction's y in the order of the layer's, and its y_last. */
+static void run_direction(pass *s, const near *in, int layer, int direction) {
+  const problem *p = &s->data->problem;
+  int output = s->cell.output, steps = p->timesteps, before = -1, real = 0;
+  int recurrent = problem_has_state(p), zero = recurrent && (p->zero_output_for_mask || p->bidirectional);
+  near *last = s->last + direction * output; /* the output before, then y_last */
+  read_state(s, s->h, s->data->h_0, layer, direction, output);
+  read_state(s, s->c, s->data->c_0, layer, direction, s->cell.hidden);
+  put_row(last, NULL, 1, output);
+  for (int k = 0; k < steps; k++) {
+    int at = reads_backwards(p, direction) ? steps - 1 - k : k;
+    int place = writes_backwards(p, direction) ? steps - 1 - k : k;
+    real = s->real[at] || !recurrent;
+    if (real) {
+      if (s->y && recurrent && before >= 0) step_from(s, direction, before);
+      exact_cell_step(&s->cell, in + (size_t)at * (size_t)s->cell.inputs, s->h, s->c);
+      put_row(last, s->h, 0, output);
+      before = place;
     }
+    put_row(s->half + (size_t)place * (size_t)output, last, zero && !real, output);
+  }
+  if (!real && p->zero_output_for_mask) put_row(last, NULL, 1, output);
+  if (recurrent) put_state(s, layer, direction);
 }
 
-static near gate_sum(const layer *l, int j) {
-  double p = (1 + l->unit.product) * (1 + l->unit.product) - 1;
-  double rounding = g(l->inputs + l->hidden + 2, l->unit.sum) + p;
-  return (near){l->value[j], l->carried[j] + rounding * l->magnitude[j] + underflow};
+/* ---- Layers ------------------------------------------------------------------------------------------------------ */
+
+static near stored(near v, double store) {
+  return (near){v.value, v.error + store * near_reach(v)};
 }
 
-/* One timestep of one sequence: x (F); h and c (H) become the next ones. */
-static void step(const layer *l, const near *x, near *h, near *c) {
-  for (int j = 0; j < 4 * l->hidden; j++) {
-    l->value[j] = l->bias ? l->bias[j] : 0;
-    l->magnitude[j] = fabs(l->value[j]);
-    l->carried[j] = 0;
+/* A direction's row into the layer's: beside the other's, or merged with it. */
+static void merge_row(const pass *s, near *to, const near *row, int direction) {
+  const problem *p = &s->data->problem;
+  int output = s->cell.output;
+  double unit = s->unit.state, store = s->unit.store;
+  for (int j = 0; j < output; j++) {
+    near a = stored(to[j], store), b = stored(row[j], store);
+    if (!direction || p->merge == RONDO_CONCAT || p->merge == RONDO_SEPARATE)
+      to[direction * output + j] = row[j];
+    else if (p->merge == RONDO_MUL)
+      to[j] = near_multiply(a, b, unit);
+    else
+      to[j] = near_add(a, b, unit);
+    if (direction && p->merge == RONDO_AVE) to[j] = (near){to[j].value / 2, to[j].error / 2 + underflow};
   }
-  add_product(l, x, l->inputs, l->kernel);
-  add_product(l, h, l->hidden, l->recurrent_kernel);
-  for (int j = 0; j < l->hidden; j++) {
-    double unit = l->unit.active;
-    near i = active(gate_sum(l, j), sigmoid, sigmoid_slope, 1, unit);
-    near f = active(gate_sum(l, l->hidden + j), sigmoid, sigmoid_slope, 1, unit);
-    near z = active(gate_sum(l, 2 * l->hidden + j), tanh, tanh_slope, 2, unit);
-    near o = active(gate_sum(l, 3 * l->hidden + j), sigmoid, sigmoid_slope, 1, unit);
-    double products = reach(f) * reach(c[j]) + reach(i) * reach(z);
-    double error = product_error(f, c[j]) + product_error(i, z) + g(2, l->unit.state) * products + underflow;
-    c[j] = (near){f.value * c[j].value + i.value * z.value, error};
-    near squashed = active(c[j], tanh, tanh_slope, 2, unit);
-    h[j] = (near){o.value * squashed.value, product_error(o, squashed) + underflow};
-    h[j].error += l->unit.state * reach(o) * reach(squashed);
+}
+
+/* All directions of a layer: from in (T, inputs) to out (T, width), y_last to top (width). */
+static void run_layer(pass *s, const near *in, near *out, int layer) {
+  const problem *p = &s->data->problem;
+  int directions = problem_directions(p), width = problem_width(p);
+  s->cell.inputs = problem_inputs(p, layer);
+  for (int d = 0; d < directions; d++) {
+    s->cell.weights = &s->data->weights[layer * directions + d];
+    run_direction(s, in, layer, d);
+    for (int t = 0; t < p->timesteps; t++)
+      merge_row(s, out + (size_t)t * (size_t)width, s->half + (size_t)t * (size_t)s->cell.output, d);
+    merge_row(s, s->top, s->last + d * s->cell.output, d);
   }
+}
+
+/* The mask follows the data, which a layer that goes backwards leaves in the order of its processing. */
+static void turn_mask(pass *s) {
+  int last = s->data->problem.timesteps - 1;
+  for (int t = 0; t < last - t; t++) {
+    int kept = s->real[t];
+    s->real[t] = s->real[last - t], s->real[last - t] = kept;
+  }
+}
+
+static void read_x(const pass *s, near *x) {
+  const problem *p = &s->data->problem;
+  for (int t = 0; t < p->timesteps; t++)
+    for (int k = 0; k < p->input_size; k++)
+      *x++ = near_exact((double)s->data->x[problem_at(s->data->x_strides, s->n, t) + (size_t)k]);
+}
+
+/* Row t of y, or y_last as row 0 of top, through the head if there is one. */
+static void put_output(pass *s, near *row, double *value, double *bound, size_t at) {
+  const problem *p = &s->data->problem;
+  size_t columns = (size_t)s->expected->columns;
+  near *result = row;
+  if (p->head_units) {
+    result = s->half; /* no longer needed, and wide enough */
+    exact_cell_step(&s->head, row, result, NULL);
+  }
+  for (size_t j = 0; j < columns; j++) put(result[j], s->unit.store, value, bound, at * columns + j);
+}
+
+static void run_sequence(pass *s, int n) {
+  const problem *p = &s->data->problem;
+  s->n = n;
+  for (int t = 0; t < p->timesteps; t++) s->real[t] = problem_is_real(s->data, n, t);
+  read_x(s, s->between[0]);
+  for (int layer = 0; layer < p->num_layers; layer++) {
+    run_layer(s, s->between[layer % 2], s->between[(layer + 1) % 2], layer);
+    if (p->go_backwards && !p->time_order) turn_mask(s);
+  }
+  near *out = s->between[p->num_layers % 2];
+  compare_expected *e = s->expected;
+  size_t steps = (size_t)p->timesteps, width = (size_t)problem_width(p);
+  for (size_t t = 0; t < steps; t++) put_output(s, out + t * width, e->y, e->y_bound, (size_t)n * steps + t);
+  put_output(s, s->top, e->y_last, e->y_last_bound, (size_t)n);
 }
 
 /* ---- A whole problem --------------------------------------------------------------------------------------------- */
 
-static void put(near v, double store, double *value, double *bound, size_t at) {
-  value[at] = v.value;
-  bound[at] = v.error + store * reach(v) + underflow;
-}
-
-static void read_x(near *x, const problem_data *data, int n) {
-  const problem *p = &data->problem;
-  for (int t = 0; t < p->timesteps; t++)
-    for (int k = 0; k < p->input_size; k++)
-      x[(size_t)t * (size_t)p->input_size + (size_t)k].value = data->x[problem_at(data->x_strides, n, t) + (size_t)k];
-}
-
-static void read_state(near *state, const float *from, const problem_data *data, int layer_index, int n) {
-  for (int j = 0; j < data->problem.hidden_size; j++)
-    state[j] = (near){from ? from[problem_state_at(data, layer_index, n) + (size_t)j] : 0, 0};
-}
-
-/* The next step's h is the one that was computed; if in more than float, then that was rounded for y. */
-static void step_from(const layer *l, const float *y, near *h) {
-  for (int j = 0; j < l->hidden; j++) h[j] = (near){y[j], l->unit.store * fabs(y[j])};
-}
-
-/* One layer over one sequence: in (T, F) to out (T, H), which may not be the same. state: 2H, for h and c. */
-static void run_layer(compare_expected *e, const problem_data *data, const layer *l, int index, int n, const near *in,
-                      near *out, near *state) {
-  const problem *p = &data->problem;
-  size_t hidden = (size_t)l->hidden;
-  near *h = state, *c = state + hidden;
-  read_state(h, data->h_0, data, index, n);
-  read_state(c, data->c_0, data, index, n);
-  for (int t = 0; t < p->timesteps; t++) {
-    int from = p->go_backwards ? p->timesteps - 1 - t : t;
-    step(l, in + (size_t)from * (size_t)l->inputs, h, c);
-    for (size_t j = 0; j < hidden; j++) out[(size_t)t * hidden + j] = h[j];
-    if (l->y && t < p->timesteps - 1) step_from(l, l->y + problem_at(data->y_strides, n, t), h);
-  }
-  for (size_t j = 0; j < hidden; j++) {
-    size_t at = ((size_t)index * (size_t)p->batch + (size_t)n) * hidden + j;
-    put(h[j], l->unit.store, e->h_n, e->h_n_bound, at);
-    put(c[j], l->unit.store, e->c_n, e->c_n_bound, at);
-  }
-}
-
-/* One sequence through all layers. two: 2 arrays of (T, max(C, H)) for what goes into and comes out of a layer. */
-static void run_sequence(compare_expected *e, const problem_data *data, layer *l, int n, near *two[2], near *state) {
-  const problem *p = &data->problem;
-  size_t steps = (size_t)p->timesteps, hidden = (size_t)p->hidden_size;
-  for (size_t i = 0; i < steps * (size_t)p->input_size; i++) two[0][i].error = 0;
-  read_x(two[0], data, n);
-  for (int index = 0; index < p->num_layers; index++) {
-    l->inputs = index ? p->hidden_size : p->input_size;
-    l->kernel = data->kernel[index];
-    l->recurrent_kernel = data->recurrent_kernel[index];
-    l->bias = data->bias[index];
-    run_layer(e, data, l, index, n, two[index % 2], two[(index + 1) % 2], state);
-  }
-  const near *out = two[p->num_layers % 2];
-  for (size_t i = 0; i < steps * hidden; i++)
-    put(out[i], l->unit.store, e->y, e->y_bound, (size_t)n * steps * hidden + i);
-}
-
 static int allocate(compare_expected *e, const problem *p) {
-  size_t hidden = (size_t)p->hidden_size, batch = (size_t)p->batch;
-  size_t y = batch * (size_t)p->timesteps * hidden, state = (size_t)p->num_layers * batch * hidden;
-  *e = (compare_expected){.problem = *p};
+  size_t batch = (size_t)p->batch, parts = (size_t)p->num_layers * (size_t)problem_directions(p) * batch;
+  *e = (compare_expected){.problem = *p, .columns = problem_columns(p) * problem_halves(p)};
+  size_t last = batch * (size_t)e->columns, y = last * (size_t)p->timesteps;
+  size_t h = parts * (size_t)problem_output_size(p), c = parts * (size_t)p->hidden_size;
   e->y = calloc(y, sizeof(double)), e->y_bound = calloc(y, sizeof(double));
-  e->h_n = calloc(state, sizeof(double)), e->h_n_bound = calloc(state, sizeof(double));
-  e->c_n = calloc(state, sizeof(double)), e->c_n_bound = calloc(state, sizeof(double));
-  return e->y && e->y_bound && e->h_n && e->h_n_bound && e->c_n && e->c_n_bound;
+  e->y_last = calloc(last, sizeof(double)), e->y_last_bound = calloc(last, sizeof(double));
+  e->h_n = calloc(h, sizeof(double)), e->h_n_bound = calloc(h, sizeof(double));
+  e->c_n = calloc(c, sizeof(double)), e->c_n_bound = calloc(c, sizeof(double));
+  return e->y && e->y_bound && e->y_last && e->y_last_bound && e->h_n && e->h_n_bound && e->c_n && e->c_n_bound;
+}
+
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+/* The memory of a pass; 0 without. head: a problem to fill in, which must stay. */
+static int open_pass(pass *s, problem *head) {
+  const problem *p = &s->data->problem;
+  size_t steps = (size_t)p->timesteps, output = (size_t)problem_output_size(p), hidden = (size_t)p->hidden_size;
+  size_t widest = larger((size_t)p->input_size, (size_t)problem_width(p));
+  size_t half = larger(steps * output, (size_t)p->head_units), row = steps * widest;
+  near *rows = calloc(2 * row + half + 2 * output + widest + output + hidden, sizeof *rows);
+  s->real = calloc(steps, sizeof *s->real);
+  s->between[0] = rows;
+  *head = (problem){.cell = RONDO_DENSE, .hidden_size = p->head_units ? p->head_units : 1, .num_layers = 1};
+  head->input_size = problem_width(p);
+  head->activation = p->head_activation;
+  if (!rows || !s->real || !exact_cell_create(&s->cell, p, s->unit) || !exact_cell_create(&s->head, head, s->unit))
+    return 0;
+  s->between[1] = rows + row;
+  s->half = s->between[1] + row;
+  s->last = s->half + half;
+  s->top = s->last + 2 * output;
+  s->h = s->top + widest;
+  s->c = s->h + output;
+  s->head.weights = &s->data->weights[p->num_layers * problem_directions(p)];
+  s->head.inputs = head->input_size;
+  return 1;
 }
 
 static int expect(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic, const float *y) {
-  const problem *p = &data->problem;
-  size_t hidden = (size_t)p->hidden_size, inputs = (size_t)p->input_size;
-  size_t row = (size_t)p->timesteps * (inputs > hidden ? inputs : hidden);
-  double *sums = calloc(12 * hidden, sizeof *sums);
-  near *rows = calloc(2 * row + 2 * hidden, sizeof *rows), *two[2] = {rows, rows ? rows + row : NULL};
-  int good = allocate(expected, p) && sums && rows;
-  if (good) {
-    layer l = {.hidden = p->hidden_size, .unit = arithmetic, .y = y};
-    l.value = sums, l.magnitude = sums + 4 * hidden, l.carried = sums + 8 * hidden;
-    for (int n = 0; n < p->batch; n++) run_sequence(expected, data, &l, n, two, rows + 2 * row);
-  } else {
-    compare_free(expected);
-  }
-  free(sums);
-  free(rows);
+  pass s = {.expected = expected, .data = data, .y = y, .unit = arithmetic};
+  problem head;
+  int good = allocate(expected, &data->problem) && open_pass(&s, &head);
+  for (int n = 0; good && n < data->problem.batch; n++) run_sequence(&s, n);
+  if (!good) compare_free(expected);
+  exact_cell_free(&s.cell);
+  exact_cell_free(&s.head);
+  free(s.between[0]);
+  free(s.real);
   return good;
 }
 
@@ -233,13 +252,14 @@ int compare_expect_steps(compare_expected *expected, const problem_data *data, c
   return expect(expected, data, arithmetic, y);
 }
 
+int compare_has_steps(const problem *p) {
+  return p->num_layers == 1 && !p->head_units && problem_output_size(p) * problem_directions(p) == problem_width(p);
+}
+
 void compare_free(compare_expected *expected) {
-  free(expected->y);
-  free(expected->h_n);
-  free(expected->c_n);
-  free(expected->y_bound);
-  free(expected->h_n_bound);
-  free(expected->c_n_bound);
+  double *const arrays[] = {expected->y,       expected->y_last,       expected->h_n,       expected->c_n,
+                            expected->y_bound, expected->y_last_bound, expected->h_n_bound, expected->c_n_bound};
+  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
   *expected = (compare_expected){0};
 }
 
@@ -250,9 +270,18 @@ double compare_worst(double worst, double next) {
   return isnan(next) ? INFINITY : next;
 }
 
-/* The larger of worst and the ratio of one row (H). */
-static double row_ratio(double worst, const float *got, const double *expected, const double *bound, int hidden) {
-  for (int j = 0; j < hidden; j++) worst = compare_worst(worst, fabs(got[j] - expected[j]) / bound[j]);
+/* The larger of worst and the ratio of one row. */
+static double row_ratio(double worst, const float *got, const double *expected, const double *bound, int count) {
+  for (int j = 0; j < count; j++) worst = compare_worst(worst, fabs((double)got[j] - expected[j]) / bound[j]);
+  return worst;
+}
+
+/* Both halves of a row. */
+static double halves_ratio(double worst, const problem *p, const float *got, size_t direction, const double *expected,
+                           const double *bound) {
+  int columns = problem_columns(p);
+  for (int d = 0; d < problem_halves(p); d++)
+    worst = row_ratio(worst, got + (size_t)d * direction, expected + d * columns, bound + d * columns, columns);
   return worst;
 }
 
@@ -261,9 +290,9 @@ double compare_y(const compare_expected *expected, const problem_data *data, con
   double worst = 0;
   for (int n = 0; n < p->batch; n++)
     for (int t = 0; t < p->timesteps; t++) {
-      size_t at = ((size_t)n * (size_t)p->timesteps + (size_t)t) * (size_t)p->hidden_size;
+      size_t at = ((size_t)n * (size_t)p->timesteps + (size_t)t) * (size_t)expected->columns;
       const float *got = y + problem_at(data->y_strides, n, t);
-      worst = row_ratio(worst, got, expected->y + at, expected->y_bound + at, p->hidden_size);
+      worst = halves_ratio(worst, p, got, data->y_strides.direction, expected->y + at, expected->y_bound + at);
     }
   return worst;
 }
@@ -272,30 +301,33 @@ double compare_y_last(const compare_expected *expected, const problem_data *data
   const problem *p = &data->problem;
   double worst = 0;
   for (int n = 0; n < p->batch; n++) {
-    size_t at = ((size_t)n * (size_t)p->timesteps + (size_t)p->timesteps - 1) * (size_t)p->hidden_size;
-    const float *got = y_last + (size_t)n * data->y_last_stride;
-    worst = row_ratio(worst, got, expected->y + at, expected->y_bound + at, p->hidden_size);
+    size_t at = (size_t)n * (size_t)expected->columns;
+    worst = halves_ratio(worst, p, y_last + (size_t)n * data->y_last_stride, data->y_last_direction,
+                         expected->y_last + at, expected->y_last_bound + at);
   }
   return worst;
 }
 
-static double compare_state(const problem_data *data, const float *got, const double *value, const double *bound) {
+static double compare_state(const problem_data *data, const float *got, const double *value, const double *bound,
+                            int count) {
   const problem *p = &data->problem;
+  int directions = problem_directions(p);
   double worst = 0;
-  for (int l = 0; l < p->num_layers; l++)
+  for (int part = 0; part < p->num_layers * directions; part++)
     for (int n = 0; n < p->batch; n++) {
-      size_t at = ((size_t)l * (size_t)p->batch + (size_t)n) * (size_t)p->hidden_size;
-      worst = row_ratio(worst, got + problem_state_at(data, l, n), value + at, bound + at, p->hidden_size);
+      size_t at = ((size_t)part * (size_t)p->batch + (size_t)n) * (size_t)count;
+      size_t row = problem_state_at(data, part / directions, part % directions, n);
+      worst = row_ratio(worst, got + row, value + at, bound + at, count);
     }
   return worst;
 }
 
 double compare_h_n(const compare_expected *expected, const problem_data *data, const float *h_n) {
-  return compare_state(data, h_n, expected->h_n, expected->h_n_bound);
+  return compare_state(data, h_n, expected->h_n, expected->h_n_bound, problem_output_size(&data->problem));
 }
 
 double compare_c_n(const compare_expected *expected, const problem_data *data, const float *c_n) {
-  return compare_state(data, c_n, expected->c_n, expected->c_n_bound);
+  return compare_state(data, c_n, expected->c_n, expected->c_n_bound, data->problem.hidden_size);
 }
 
 double compare_difference(const float *a, const float *b, size_t count) {

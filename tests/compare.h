@@ -2,8 +2,8 @@
  *
  * compare_expect runs the layers once in double and carries beside every value a bound of what float arithmetic may add
  * to it: the rounding of each sum, of each activation and of each elementwise product, and the errors of h and c that
- * the step before and the layer below already had. The derivation stands in compare.c. So there is no tolerance to
- * choose: an error is given as a share of its bound, above 1 is wrong. */
+ * the step before and the layer below already had. The derivation stands in compare_near.c, the cells in
+ * compare_cell.c. So there is no tolerance to choose: an error is given as a share of its bound, above 1 is wrong. */
 #ifndef RONDO_TESTS_COMPARE_H
 #define RONDO_TESTS_COMPARE_H
 
@@ -17,7 +17,7 @@ extern "C" {
 typedef struct compare_arithmetic {
   double product; /* of each factor before it is multiplied: 0, or 2^-10 for TF32 */
   double sum;     /* of each product and each addition of the gate sums */
-  double active;  /* largest error of sigmoid and tanh, relative to their value */
+  double active;  /* largest error of sigmoid, tanh, exp and their like, relative to their value */
   double state;   /* of each operation on c and h */
   double store;   /* of h and c in the caller's arrays: 0 when they are computed in float anyway */
 } compare_arithmetic;
@@ -26,25 +26,29 @@ extern const compare_arithmetic compare_reference; /* RONDO_REFERENCE: all in do
 extern const compare_arithmetic compare_float;     /* all in float, sums in any order */
 extern const compare_arithmetic compare_tf32;      /* factors rounded or cut to TF32 first */
 
-/* Values and bounds, all dense and batch-major whatever the problem's layout. y (N, T, H) in order of processing;
- * h_n, c_n (L, N, H). */
+/* Values and bounds, all dense and batch-major whatever the problem's layout. y (N, T, columns) and y_last (N, columns)
+ * with halves side by side, h_n (L*D, N, O), c_n (L*D, N, H). */
 typedef struct compare_expected {
   struct problem problem;
-  double *y, *h_n, *c_n;
-  double *y_bound, *h_n_bound, *c_n_bound;
+  int columns; /* of y and y_last, both halves */
+  double *y, *y_last, *h_n, *c_n;
+  double *y_bound, *y_last_bound, *h_n_bound, *c_n_bound;
 } compare_expected;
 
 /* data: as problem_data_create made it, or filled by hand. 1, or 0 without memory. */
 int compare_expect(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic);
 
-/* The same for one layer whose y (with the strides of data) a backend has computed: each step is held to what it should
- * make of the h that the step before gave, so the bounds stay tight however long the sequence and large the layer. */
+/* The same for a problem whose y (with the strides of data) a backend has computed and which holds every h: each step
+ * is held to what it should make of the h that the step before gave, so the bounds stay tight however long the sequence
+ * and large the layer. */
 int compare_expect_steps(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic,
                          const float *y);
 void compare_free(compare_expected *expected);
 
-/* Largest |got - expected| / bound; infinite if got is not a number. got has the strides and gaps of data.
- * y_last is compared with y's last timestep. */
+/* Whether y holds every h: one layer, no head on it, directions not merged into one. */
+int compare_has_steps(const problem *p);
+
+/* Largest |got - expected| / bound; infinite if got is not a number. got has the strides and gaps of data. */
 double compare_y(const compare_expected *expected, const problem_data *data, const float *y);
 double compare_y_last(const compare_expected *expected, const problem_data *data, const float *y_last);
 double compare_h_n(const compare_expected *expected, const problem_data *data, const float *h_n);

@@ -153,8 +153,8 @@ uint64_t test_seed(void);
 const problem_data *test_data(const problem *p);
 const problem_data *test_data_named(const char *name); /* of a problem string */
 
-/* Everything of one problem on one backend. All outputs are wanted; a test sets what it does not want to NULL in its
- * own copy of batch. */
+/* Everything of one problem on one backend. All outputs that the cell has are wanted; a test sets what it does not want
+ * to NULL in its own copy of batch. */
 typedef struct test_setup {
   rondo_context *ctx;
   rondo_plan *plan;

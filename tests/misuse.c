@@ -8,7 +8,9 @@ void apply_misuse(const misuse *row, void *to) {
   char *field = (char *)to + row->offset;
   int as_int = (int)row->value;
   size_t as_size = (size_t)row->value;
-  float as_float = row->how == SET_HALF ? 0.5f : row->how == SET_NAN ? NAN : (float)row->value;
+  float as_float = row->how == SET_HALF ? 0.5f : (float)row->value;
+  if (row->how == SET_NAN) as_float = NAN;
+  if (row->how == SET_INFINITE) as_float = INFINITY;
   char *pointer = NULL;
   switch (row->how) {
     case SET: memcpy(field, row->size == sizeof as_int ? (void *)&as_int : (void *)&as_size, row->size); break;

@@ -9,12 +9,13 @@
 #include <stdio.h>
 
 typedef enum misuse_how {
-  SET,       /* to value: an int, a size_t or a pointer, by the field's size */
-  SET_HALF,  /* a float, to 0.5 */
-  SET_FLOAT, /* a float, to value */
-  SET_NAN,   /* a float */
-  SHIFT,     /* a pointer, by value bytes */
-  SAME_AS    /* a pointer, to what the field at offset value holds */
+  SET,          /* to value: an int, a size_t or a pointer, by the field's size */
+  SET_HALF,     /* a float, to 0.5 */
+  SET_FLOAT,    /* a float, to value */
+  SET_NAN,      /* a float */
+  SET_INFINITE, /* a float */
+  SHIFT,        /* a pointer, by value bytes */
+  SAME_AS       /* a pointer, to what the field at offset value holds */
 } misuse_how;
 
 typedef struct misuse {

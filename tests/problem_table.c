@@ -101,5 +101,12 @@ const char *const problem_small_table[] = {
     "lstm:n5t4c3h17l2:nobias",
     "lstm:n2t9c6h5l3:h0",
     "lstm:n17t3c4h33:time",
+    "lstm:n5t6c7h9:bi:len:h0",
+    "lstm:n4t5c3h9l2:bi=sum:back:mask=holes:h0:slots:restart",
+    "lstm:n3t4c5h9:mask=left:zero:h0:peephole:norm:proj=5:zoneout=0.1",
+    "gru:n5t4c3h17:strided:len:h0",
+    "gru:n3t4c5h7l2:bi:before:time:mask=holes:head=3=softmax",
+    "rnn:n5t6c3h9:bi=separate:time:strided:mask=rows:h0",
+    "dense:n3t4c5h7:act=softmax",
     NULL,
 };

@@ -35,10 +35,8 @@ static int upload_inputs(test_setup *s) {
   rondo_batch *b = &s->batch;
   size_t bytes = rondo_plan_sizes(s->plan)->params, workspace = rondo_plan_sizes(s->plan)->workspace;
   void *params = buffer_new(s->ctx, bytes);
-  for (int l = 0; params && l < s->data->problem.num_layers; l++) {
-    rondo_weights weights = problem_weights(s->data, l);
-    if (!EXPECT_OK(rondo_pack(s->plan, s->ctx, params, &weights))) return 0;
-  }
+  for (int i = 0; params && i < s->data->weights_count; i++)
+    if (!EXPECT_OK(rondo_pack(s->plan, s->ctx, params, &s->data->weights[i]))) return 0;
   b->params = params;
   b->x = buffer_upload(s->ctx, s->data->x, s->x_count);
   b->h_0 = buffer_upload(s->ctx, s->data->h_0, s->state_count);
@@ -58,9 +56,10 @@ int test_set_up(test_setup *setup, rondo_context *ctx, const problem_data *data,
   if (!setup->plan || !upload_inputs(setup)) return 0;
   setup->batch.y = buffer_output(ctx, setup->y_count);
   setup->batch.y_last = buffer_output(ctx, setup->y_last_count);
-  setup->batch.h_n = buffer_output(ctx, setup->state_count);
-  setup->batch.c_n = buffer_output(ctx, setup->state_count);
-  return setup->batch.y && setup->batch.y_last && setup->batch.h_n && setup->batch.c_n;
+  int has_h = problem_has_state(&data->problem), has_c = problem_has_cell_state(&data->problem);
+  if (has_h) setup->batch.h_n = buffer_output(ctx, setup->state_count);
+  if (has_c) setup->batch.c_n = buffer_output(ctx, setup->state_count);
+  return setup->batch.y && setup->batch.y_last && (setup->batch.h_n || !has_h) && (setup->batch.c_n || !has_c);
 }
 
 test_outputs test_download(const test_setup *setup, const rondo_batch *batch) {

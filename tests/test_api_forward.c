@@ -10,7 +10,7 @@
 #define AT(field) offsetof(rondo_batch, field)
 
 /* Of lstm:n3t4c5h6l2:h0, whose batch is right, with all outputs. */
-static const misuse rows[] = {
+static const misuse lstm_rows[] = {
     {"batch", B(batch), SET, 0, RONDO_INVALID_ARGUMENT, "batch 0 is not in 1..3"},
     {"batch_negative", B(batch), SET, -1, RONDO_INVALID_ARGUMENT, "batch -1"},
     {"batch_large", B(batch), SET, 4, RONDO_INVALID_ARGUMENT, "batch 4"},
@@ -18,11 +18,7 @@ static const misuse rows[] = {
     {"timesteps", B(timesteps), SET, 0, RONDO_INVALID_ARGUMENT, "timesteps 0 is not in 1..4"},
     {"timesteps_negative", B(timesteps), SET, INT_MIN, RONDO_INVALID_ARGUMENT, "timesteps -2147483648"},
     {"timesteps_large", B(timesteps), SET, 5, RONDO_INVALID_ARGUMENT, "timesteps 5"},
-    {"lengths", B(lengths), SET, 64, RONDO_UNSUPPORTED, "lengths"},
-    {"mask", B(mask), SET, 64, RONDO_UNSUPPORTED, "mask"},
-    {"slots", B(slots), SET, 64, RONDO_UNSUPPORTED, "slots"},
-    {"restart", B(restart), SET, 64, RONDO_UNSUPPORTED, "restart"},
-    {"reserve", B(reserve), SET, 64, RONDO_UNSUPPORTED, "reserve"},
+    {"reserve", B(reserve), SET, 64, RONDO_INVALID_ARGUMENT, "reserve is not NULL, but the plan has training 0"},
     {"params", B(params), SET, 0, RONDO_INVALID_ARGUMENT, "params is NULL"},
     {"params_align", B(params), SHIFT, 32, RONDO_INVALID_ARGUMENT, "not aligned to 64 bytes"},
     {"x", B(x), SET, 0, RONDO_INVALID_ARGUMENT, "x is NULL"},
@@ -44,30 +40,78 @@ static const misuse rows[] = {
     {"c_n_is_h_0", B(c_n), SAME_AS, AT(h_0), RONDO_INVALID_ARGUMENT, "c_n "},
     {"c_n_is_params", B(c_n), SAME_AS, AT(params), RONDO_INVALID_ARGUMENT, "c_n "},
     {"y_is_workspace", B(y), SAME_AS, AT(workspace), RONDO_INVALID_ARGUMENT, "y "},
-    {"y_rows_overlap", B(y_strides.timestep), SET, 5, RONDO_INVALID_ARGUMENT, "y_strides"},
-    {"y_sequences_overlap", B(y_strides.sequence), SET, 23, RONDO_INVALID_ARGUMENT, "y_strides"},
-    {"y_stride_huge", B(y_strides.sequence), SET, LLONG_MAX / 4, RONDO_INVALID_ARGUMENT, "y_strides"},
-    {"y_stride_wraps", B(y_strides.timestep), SET, -8, RONDO_INVALID_ARGUMENT, "y_strides"},
+    {"y_rows_overlap", B(y_strides.timestep), SET, 5, RONDO_INVALID_ARGUMENT, " of y "},
+    {"y_sequences_overlap", B(y_strides.sequence), SET, 23, RONDO_INVALID_ARGUMENT, " of y "},
+    {"y_stride_huge", B(y_strides.sequence), SET, LLONG_MAX / 4, RONDO_INVALID_ARGUMENT, " of y "},
+    {"y_stride_wraps", B(y_strides.timestep), SET, -8, RONDO_INVALID_ARGUMENT, " of y "},
     {"x_stride_huge", B(x_strides.timestep), SET, LLONG_MAX / 2, RONDO_INVALID_ARGUMENT, "x_strides"},
     {"x_stride_wraps", B(x_strides.sequence), SET, -1, RONDO_INVALID_ARGUMENT, "x_strides"},
-    {"y_last_stride", B(y_last_stride), SET, 5, RONDO_INVALID_ARGUMENT, "y_last_stride 5"},
-    {"y_last_stride_huge", B(y_last_stride), SET, LLONG_MAX, RONDO_INVALID_ARGUMENT, "y_last_stride"},
+    {"y_last_stride", B(y_last_stride), SET, 5, RONDO_INVALID_ARGUMENT, "{5, 0, 0} of y_last"},
+    {"y_last_stride_huge", B(y_last_stride), SET, LLONG_MAX, RONDO_INVALID_ARGUMENT, " of y_last"},
     {"state_stride", B(state_stride), SET, 5, RONDO_INVALID_ARGUMENT, "state_stride 5"},
     {"state_stride_huge", B(state_stride), SET, LLONG_MAX, RONDO_INVALID_ARGUMENT, "state_stride"},
+    {"slot_count", B(slot_count), SET, 7, RONDO_INVALID_ARGUMENT, "slot_count is 7, but slots is NULL"},
+    {"slot_count_negative", B(slot_count), SET, -1, RONDO_INVALID_ARGUMENT, "slot_count is -1"},
     {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
 };
 
-static int set_up(test_setup *s) {
+/* Of gru:n3t4c5h6:bi=separate:h0. */
+static const misuse gru_rows[] = {
+    {"c_0", B(c_0), SET, 64, RONDO_INVALID_ARGUMENT, "c_0 is not NULL"},
+    {"c_n", B(c_n), SET, 64, RONDO_INVALID_ARGUMENT, "c_n is not NULL"},
+    {"halves_overlap", B(y_strides.direction), SET, 71, RONDO_INVALID_ARGUMENT, " of y "},
+    {"halves_wrap", B(y_strides.direction), SET, -1, RONDO_INVALID_ARGUMENT, " of y "},
+    {"last_halves_overlap", B(y_last_direction), SET, 5, RONDO_INVALID_ARGUMENT, "5} of y_last"},
+    {"last_halves_huge", B(y_last_direction), SET, LLONG_MAX, RONDO_INVALID_ARGUMENT, " of y_last"},
+    {"state_stride", B(state_stride), SET, 5, RONDO_INVALID_ARGUMENT, "state_stride 5"},
+    {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
+};
+
+/* Of dense:n3t4c5h6. */
+static const misuse dense_rows[] = {
+    {"h_0", B(h_0), SET, 64, RONDO_INVALID_ARGUMENT, "h_0 is not NULL, but RONDO_DENSE has no state"},
+    {"h_n", B(h_n), SET, 64, RONDO_INVALID_ARGUMENT, "h_n is not NULL"},
+    {"c_0", B(c_0), SET, 64, RONDO_INVALID_ARGUMENT, "c_0 is not NULL"},
+    {"c_n", B(c_n), SET, 64, RONDO_INVALID_ARGUMENT, "c_n is not NULL"},
+    {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
+};
+
+/* Arrays of the host, for three sequences of four timesteps. */
+static const struct host_row {
+  const char *name;
+  const int32_t *lengths, *slots;
+  int slot_count, with_mask;
+  const char *words;
+} host_rows[] = {
+    {"length_large", (const int32_t[]){5, 1, 2}, NULL, 0, 0, "lengths[0] 5 is not in 0..4"},
+    {"length_negative", (const int32_t[]){4, 0, -1}, NULL, 0, 0, "lengths[2] -1"},
+    {"length_smallest", (const int32_t[]){4, INT32_MIN, 1}, NULL, 0, 0, "lengths[1] -2147483648"},
+    {"lengths_and_mask", (const int32_t[]){4, 0, 1}, NULL, 0, 1, "lengths and mask are both given"},
+    {"no_slot_count", NULL, (const int32_t[]){0, 1, 2}, 0, 0, "slot_count 0 is less than batch 3"},
+    {"slot_count_small", NULL, (const int32_t[]){0, 1, 1}, 2, 0, "slot_count 2 is less than batch 3"},
+    {"slot_count_negative", NULL, (const int32_t[]){0, 1, 2}, -5, 0, "slot_count -5"},
+    {"slot_large", NULL, (const int32_t[]){0, 7, 2}, 7, 0, "slots[1] 7 is not in 0..6"},
+    {"slot_negative", NULL, (const int32_t[]){-1, 0, 2}, 7, 0, "slots[0] -1"},
+    {"slot_twice", NULL, (const int32_t[]){2, 5, 2}, 7, 0, "slots[2] 2 is there twice"},
+    {"slot_next_twice", NULL, (const int32_t[]){6, 0, 0}, 7, 0, "slots[2] 0 is there twice"},
+    {NULL, NULL, NULL, 0, 0, NULL},
+};
+
+static int set_up_problem(test_setup *s, const char *name) {
   rondo_context *ctx = test_context();
-  return ctx && test_set_up(s, ctx, test_data_named("lstm:n3t4c5h6l2:h0"), NULL);
+  return ctx && test_set_up(s, ctx, test_data_named(name), NULL);
+}
+
+static int set_up(test_setup *s) {
+  return set_up_problem(s, "lstm:n3t4c5h6l2:h0");
 }
 
 static void expect_untouched(const test_setup *s) {
   test_outputs out = test_download(s, &s->batch);
   EXPECT(test_is_poison(out.y, s->y_count), "y was written");
   EXPECT(test_is_poison(out.y_last, s->y_last_count), "y_last was written");
-  EXPECT(test_is_poison(out.h_n, s->state_count), "h_n was written");
-  EXPECT(test_is_poison(out.c_n, s->state_count), "c_n was written");
+  EXPECT(!out.h_n || test_is_poison(out.h_n, s->state_count), "h_n was written");
+  EXPECT(!out.c_n || test_is_poison(out.c_n, s->state_count), "c_n was written");
 }
 
 static rondo_status make_graph(rondo_graph **graph, const rondo_plan *plan, rondo_context *ctx,
@@ -78,23 +122,43 @@ static rondo_status make_graph(rondo_graph **graph, const rondo_plan *plan, rond
   return status;
 }
 
-static void forward(const void *row) {
-  test_setup s;
-  if (!set_up(&s)) return;
-  rondo_batch b = s.batch;
-  apply_misuse(row, &b);
-  expect_misuse(row, rondo_forward(s.plan, s.ctx, &b), "rondo_forward:");
-  expect_untouched(&s);
+/* Both functions must refuse the batch alike. */
+static void expect_both(const test_setup *s, const rondo_batch *b, rondo_status status, const char *words) {
+  rondo_graph *graph;
+  expect_refusal(status, rondo_forward(s->plan, s->ctx, b), "rondo_forward:", words);
+  expect_refusal(status, make_graph(&graph, s->plan, s->ctx, b), "rondo_graph_create:", words);
+  expect_untouched(s);
 }
 
-static void graph_create(const void *row) {
+static void refuse(const char *name, const misuse *row) {
+  test_setup s;
+  if (!set_up_problem(&s, name)) return;
+  rondo_batch b = s.batch;
+  apply_misuse(row, &b);
+  expect_both(&s, &b, row->status, row->words);
+}
+
+static void lstm(const void *row) {
+  refuse("lstm:n3t4c5h6l2:h0", row);
+}
+
+static void gru(const void *row) {
+  refuse("gru:n3t4c5h6:bi=separate:h0", row);
+}
+
+static void dense(const void *row) {
+  refuse("dense:n3t4c5h6", row);
+}
+
+static void host_arrays(const void *parameter) {
+  static const uint8_t mask[12] = {1, 1};
+  const struct host_row *row = parameter;
   test_setup s;
   if (!set_up(&s)) return;
   rondo_batch b = s.batch;
-  rondo_graph *graph;
-  apply_misuse(row, &b);
-  expect_misuse(row, make_graph(&graph, s.plan, s.ctx, &b), "rondo_graph_create:");
-  expect_untouched(&s);
+  b.lengths = row->lengths, b.slots = row->slots, b.slot_count = row->slot_count;
+  b.mask = row->with_mask ? mask : NULL;
+  expect_both(&s, &b, RONDO_INVALID_ARGUMENT, row->words);
 }
 
 static void arguments(const void *unused) {
@@ -114,7 +178,7 @@ static void arguments(const void *unused) {
   expect_refusal(bad, make_graph(&graph, s.plan, NULL, &s.batch), "rondo_graph_create:", "ctx is NULL");
   expect_refusal(bad, make_graph(&graph, s.plan, s.ctx, NULL), "rondo_graph_create:", "batch is NULL");
   expect_refusal(bad, rondo_graph_create(NULL, s.plan, s.ctx, &s.batch), "rondo_graph_create:", "graph is NULL");
-  expect_refusal(RONDO_UNSUPPORTED, rondo_backward(s.plan, s.ctx, &s.batch), "rondo_backward:", "not offered yet");
+  expect_refusal(bad, rondo_backward(s.plan, s.ctx, &s.batch), "rondo_backward:", "the plan has training 0");
   expect_refusal(bad, rondo_backward(s.plan, NULL, &s.batch), "rondo_backward:", "ctx is NULL");
   expect_refusal(bad, rondo_backward(s.plan, s.ctx, NULL), "rondo_backward:", "batch is NULL");
   expect_untouched(&s);
@@ -132,7 +196,7 @@ static void strides_without_arrays(const void *unused) {
   only_y.state_stride = SIZE_MAX / 2;
   EXPECT_OK(rondo_forward(s.plan, s.ctx, &only_y));
   only_state.y = only_state.y_last = NULL;
-  only_state.y_strides = (rondo_strides){1, SIZE_MAX / 2};
+  only_state.y_strides = (rondo_strides){1, SIZE_MAX / 2, 3};
   only_state.y_last_stride = SIZE_MAX / 2;
   EXPECT_OK(rondo_forward(s.plan, s.ctx, &only_state));
   EXPECT_OK(rondo_synchronize(s.ctx));
@@ -174,8 +238,7 @@ static void params_not_packed(const void *unused) {
   size_t bytes = rondo_plan_sizes(s.plan)->params;
   void *params = buffer_new(s.ctx, bytes);
   expect_bad_params(&s, params);
-  rondo_weights first = problem_weights(s.data, 0);
-  EXPECT_OK(rondo_pack(s.plan, s.ctx, params, &first));
+  EXPECT_OK(rondo_pack(s.plan, s.ctx, params, &s.data->weights[0]));
   expect_bad_params(&s, params);
   memset(params, 0, bytes);
   expect_bad_params(&s, params);
@@ -217,8 +280,10 @@ static void another_isa(const void *unused) {
 }
 
 const test_suite test_api_forward = {"ApiForward", TEST_ALL,
-                                     (const test_row[]){{"forward", forward, TEST_TABLE(rows)},
-                                                        {"graph_create", graph_create, TEST_TABLE(rows)},
+                                     (const test_row[]){{"lstm", lstm, TEST_TABLE(lstm_rows)},
+                                                        {"gru", gru, TEST_TABLE(gru_rows)},
+                                                        {"dense", dense, TEST_TABLE(dense_rows)},
+                                                        {"host_arrays", host_arrays, TEST_TABLE(host_rows)},
                                                         {"arguments", arguments, NULL, 0},
                                                         {"strides_without_arrays", strides_without_arrays, NULL, 0},
                                                         {"another_context", another_context, NULL, 0},

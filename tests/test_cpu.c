@@ -19,43 +19,78 @@ static void fill(float *to, size_t count, uint64_t stream) {
   for (size_t i = 0; i < count; i++) to[i] = problem_random(test_seed(), stream, i);
 }
 
-/* Each weight stands where cpu.h says, padding is zero, and a block that is not one is refused. */
-static void layout(const void *row) {
-  enum { F = 3, H = 21 };
-  rondo_context *ctx = context_of(row, 1);
-  const rondo_plan_desc desc = {.layer = {.input_size = F, .hidden_size = H}, .max_batch = 1, .max_timesteps = 1};
-  rondo_plan *plan = ctx ? test_plan(ctx, &desc) : NULL;
-  if (!plan) return;
-  float kernel[F * 4 * H], recurrent[H * 4 * H], bias[4 * H];
-  fill(kernel, F * 4 * H, 1), fill(recurrent, H * 4 * H, 2), fill(bias, 4 * H, 3);
-  unsigned char *params = buffer_new(ctx, rondo_plan_sizes(plan)->params);
-  if (!EXPECT_OK(rondo_pack(plan, ctx, params,
-                            &(rondo_weights){.kernel = kernel, .recurrent_kernel = recurrent, .bias = bias})))
-    return;
-  rondo_cpu_layout l = rondo_cpu_layout_of(plan, F);
-  const float *weights = rondo_cpu_weights(params);
-  for (size_t block = 0; block < l.blocks; block++)
-    for (size_t g = 0; g < 4; g++)
-      for (size_t lane = 0; lane < l.lanes; lane++) {
-        size_t unit = block * l.lanes + lane, column = g * H + unit, at = g * l.lanes + lane;
-        int real = unit < H;
-        EXPECT(weights[l.bias + block * 4 * l.lanes + at] == (real ? bias[column] : 0), "bias, gate %zu unit %zu", g,
-               unit);
-        for (size_t k = 0; k < F; k++)
-          EXPECT(
-              weights[l.input_weights + (block * F + k) * 4 * l.lanes + at] == (real ? kernel[k * 4 * H + column] : 0),
-              "W, input %zu gate %zu unit %zu", k, g, unit);
-        for (size_t k = 0; k < H; k++)
-          EXPECT(
-              weights[l.recurrent + (block * H + k) * 4 * l.lanes + at] == (real ? recurrent[k * 4 * H + column] : 0),
-              "R, input %zu gate %zu unit %zu", k, g, unit);
+/* Layers of both forms of the parameter block. */
+static const struct layer_row {
+  const char *name;
+  rondo_layer layer;
+} layer_rows[] = {{"lstm", {.cell = RONDO_LSTM}},
+                  {"gru", {.cell = RONDO_GRU}},
+                  {"rnn", {.cell = RONDO_RNN}},
+                  {"lstm, relu", {.cell = RONDO_LSTM, .activation = {RONDO_RELU, 0, 0}}},
+                  {"lstm, projection", {.cell = RONDO_LSTM, .projection_size = 5}},
+                  {"gru, reset_before", {.cell = RONDO_GRU, .reset_before = 1}},
+                  {"gru, layer_norm", {.cell = RONDO_GRU, .layer_norm = 1}},
+                  {"dense", {.cell = RONDO_DENSE}},
+                  {NULL, {.cell = RONDO_LSTM}}};
+
+enum { LAYOUT_F = 3, LAYOUT_H = 21 };
+
+/* A piece of `rows` rows for every gate: padding is zero, and matrix (rows, G*H) stands where cpu.h says. */
+static void check_piece(const rondo_cpu_layout *l, const char *name, const float *piece, const float *matrix,
+                        size_t rows) {
+  int wrong = 0;
+  for (size_t g = 0; g < l->gates; g++)
+    for (size_t k = 0; k < rows; k++)
+      for (size_t j = 0; j < l->units; j++) {
+        size_t block = j / l->lanes, lane = j % l->lanes;
+        size_t fused = ((block * rows + k) * l->gates + g) * l->lanes + lane;
+        size_t general = ((g * l->blocks + block) * rows + k) * l->lanes + lane;
+        float expected = j < l->hidden ? matrix[(k * l->gates + g) * l->hidden + j] : 0;
+        wrong += piece[l->fused ? fused : general] != expected;
       }
-  for (size_t byte = 0; byte < 28; byte++) { /* of the header */
+  EXPECT(!wrong, "%s: %d numbers are elsewhere", name, wrong);
+}
+
+static void check_layout(rondo_context *ctx, const struct layer_row *row) {
+  static float kernel[LAYOUT_F * 4 * LAYOUT_H], recurrent[LAYOUT_H * 4 * LAYOUT_H], bias[4 * LAYOUT_H];
+  static float projection[LAYOUT_H * LAYOUT_H];
+  rondo_plan_desc desc = {.layer = row->layer, .max_batch = 1, .max_timesteps = 1};
+  desc.layer.input_size = LAYOUT_F, desc.layer.hidden_size = LAYOUT_H;
+  rondo_plan *plan = test_plan(ctx, &desc);
+  if (!plan) return;
+  const rondo_layer *layer = &plan->direction[0];
+  fill(kernel, LAYOUT_F * 4 * LAYOUT_H, 1), fill(recurrent, LAYOUT_H * 4 * LAYOUT_H, 2), fill(bias, 4 * LAYOUT_H, 3);
+  fill(projection, LAYOUT_H * LAYOUT_H, 4);
+  rondo_weights weights = {.kernel = kernel, .bias = bias};
+  if (layer->cell != RONDO_DENSE) weights.recurrent_kernel = recurrent;
+  if (layer->projection_size) weights.projection = projection;
+  unsigned char *params = buffer_new(ctx, rondo_plan_sizes(plan)->params);
+  if (!EXPECT_OK(rondo_pack(plan, ctx, params, &weights))) return;
+  rondo_cpu_layout l = rondo_cpu_layout_of(plan, layer, LAYOUT_F);
+  const float *block = (const float *)params;
+  check_piece(&l, "bias", block + l.bias, bias, 1);
+  check_piece(&l, "W", block + l.input_weights, kernel, LAYOUT_F);
+  if (weights.recurrent_kernel) check_piece(&l, "R", block + l.recurrent, recurrent, l.outputs);
+  for (size_t byte = 0; byte < 40; byte++) { /* of the header */
     params[byte] ^= 0x80;
-    EXPECT_STATUS(RONDO_INVALID_ARGUMENT, rondo_cpu_ops.check_params("test", plan, F, params, 0));
+    EXPECT_STATUS(RONDO_INVALID_ARGUMENT, rondo_cpu_ops.check_params("test", plan, layer, LAYOUT_F, params, 0));
     params[byte] ^= 0x80;
   }
-  EXPECT_OK(rondo_cpu_ops.check_params("test", plan, F, params, 0));
+  for (const struct layer_row *other = layer_rows; other->name; other++) {
+    desc.layer = other->layer;
+    desc.layer.input_size = LAYOUT_F, desc.layer.hidden_size = LAYOUT_H;
+    rondo_plan *wrong = test_plan(ctx, &desc);
+    if (!wrong) return;
+    rondo_status status = rondo_cpu_ops.check_params("test", wrong, &wrong->direction[0], LAYOUT_F, params, 0);
+    EXPECT((status == RONDO_OK) == (other == row), "params of %s in a plan of %s: %s", row->name, other->name,
+           rondo_status_name(status));
+  }
+}
+
+/* Each weight stands where cpu.h says, padding is zero, and a block that is not one, or another layer's, is refused. */
+static void layout(const void *level) {
+  rondo_context *ctx = context_of(level, 1);
+  for (const struct layer_row *row = layer_rows; ctx && row->name; row++) check_layout(ctx, row);
 }
 
 /* The caller's rounding mode changes no result, and is still there afterwards. */
@@ -115,31 +150,39 @@ static void pool(const void *unused) {
   rondo_pool_destroy(t.pool);
 }
 
-/* Small layers on three threads, which the library would not split, give the bits of one thread; so does a state that
+/* A small layer on three threads, which the library would not split, gives the bits of one thread; so does a state that
  * is updated in place. */
+static void split_problem(const struct isa_row *row, const char *name) {
+  const problem_data *data = test_data_named(name);
+  test_outputs outputs[2];
+  test_setup setup;
+  for (int i = 0; i < 2; i++) {
+    rondo_context *ctx = context_of(row, i ? 3 : 1);
+    if (!ctx || !test_set_up(&setup, ctx, data, NULL)) return;
+    rondo_cpu_state *state = ctx->state;
+    state->step_work = state->call_work = 1;
+    outputs[i] = test_forward(&setup, &setup.batch);
+  }
+  EXPECT(test_same_outputs(&setup, &outputs[0], &outputs[1]), "%s differs on 3 threads", name);
+  /* Gaps of h_n, strides or slots of nobody or where a dense h is narrower than c, hold something else than h_0's. */
+  int gaps = setup.batch.slots || setup.batch.state_stride || setup.plan->desc.layer.projection_size;
+  if (!setup.batch.h_0 || gaps) return;
+  rondo_batch in_place = setup.batch;
+  in_place.h_n = (void *)in_place.h_0;
+  in_place.c_n = (void *)in_place.c_0;
+  test_outputs same = test_forward(&setup, &in_place);
+  EXPECT(test_same_outputs(&setup, &outputs[0], &same), "%s differs on 3 threads with its state in place", name);
+}
+
+/* Fewer blocks than threads, blocks taken together, chunks of one step and of more, every option, ended rows. */
 static void split(const void *row) {
   static const char *const names[] = {
-      "lstm:n1t1c1h1", "lstm:n1t9c3h33:h0",     "lstm:n2t1c3h70:h0",       "lstm:n1t4c3h70",
-      "lstm:n3t5c7h9", "lstm:n5t6c2h65l2:back", "lstm:n13t4c5h48:time:h0", NULL};
-  for (const char *const *name = names; *name; name++) {
-    const problem_data *data = test_data_named(*name);
-    test_outputs outputs[2];
-    test_setup setup;
-    for (int i = 0; i < 2; i++) {
-      rondo_context *ctx = context_of(row, i ? 3 : 1);
-      if (!ctx || !test_set_up(&setup, ctx, data, NULL)) return;
-      rondo_cpu_state *state = ctx->state;
-      state->step_work = state->call_work = 1;
-      outputs[i] = test_forward(&setup, &setup.batch);
-    }
-    EXPECT(test_same_outputs(&setup, &outputs[0], &outputs[1]), "%s differs on 3 threads", *name);
-    if (!setup.batch.h_0) continue;
-    rondo_batch in_place = setup.batch;
-    in_place.h_n = (void *)in_place.h_0;
-    in_place.c_n = (void *)in_place.c_0;
-    test_outputs same = test_forward(&setup, &in_place);
-    EXPECT(test_same_outputs(&setup, &outputs[0], &same), "%s differs on 3 threads with its state in place", *name);
-  }
+      "lstm:n1t1c1h1",           "lstm:n1t9c3h33:h0",       "lstm:n2t1c3h70:h0",        "lstm:n1t4c3h70",
+      "lstm:n3t5c7h9",           "lstm:n5t6c2h65l2:back",   "lstm:n13t4c5h48:time:h0",  "lstm:n13t7c5h48:len:h0",
+      "gru:n1t4c3h70:h0",        "rnn:n1t4c3h170:h0",       "gru:n7t6c5h48:mask=holes", "lstm:n300t3c2h33:len:bi=sum",
+      "gru:n9t5c3h40:before:h0", "lstm:n9t5c3h40:norm:len", "dense:n9t5c3h40",          NULL};
+  for (const char *const *name = names; *name; name++) split_problem(row, *name);
+  for (const char *const *name = problem_option_table; *name; name++) split_problem(row, *name);
 }
 
 #define ISA_TEST(name)                                                                                                 \

@@ -1,140 +1,114 @@
 /* test_cuda.c - what only the CUDA backend promises: one product and one kernel a timestep and nothing beside, the
- * caller's stream and its capture, graphs, the caller's current device, CUDA's errors as Rondo's.
- *
- * CUDA's own functions are looked up in the runtime that the module has loaded, so this file needs no CUDA to build. */
-#define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
+ * caller's stream and its capture, graphs (test_cuda_streams.c), the caller's current device, CUDA's errors as Rondo's.
+ */
 #include "compare.h"
-#include "harness.h"
-#include "internal.h"
+#include "cuda_runtime.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
 #include <string.h>
-
-/* ---- The CUDA runtime -------------------------------------------------------------------------------------------- */
-
-typedef struct CUstream_st *stream;
-
-typedef struct runtime {
-  int (*cudaStreamCreateWithFlags)(stream *, unsigned);
-  int (*cudaStreamDestroy)(stream);
-  int (*cudaStreamSynchronize)(stream);
-  int (*cudaStreamBeginCapture)(stream, int);
-  int (*cudaStreamEndCapture)(stream, void **);
-  int (*cudaGraphInstantiate)(void **, void *, unsigned long long);
-  int (*cudaGraphLaunch)(void *, stream);
-  int (*cudaGraphExecDestroy)(void *);
-  int (*cudaGraphDestroy)(void *);
-  int (*cudaMemcpyAsync)(void *, const void *, size_t, int, stream);
-  int (*cudaMemsetAsync)(void *, int, size_t, stream);
-  int (*cudaGetDeviceCount)(int *);
-  int (*cudaGetDevice)(int *);
-  int (*cudaSetDevice)(int);
-  int (*cudaGetLastError)(void);
-  int (*simt_count)(const char *); /* NULL on a GPU: only tests/simt counts calls */
-} runtime;
-
-enum { NON_BLOCKING = 1, THREAD_LOCAL = 1, COPY_DEFAULT = 4, CAPTURE_UNSUPPORTED = 900 }; /* CUDA's own numbers */
-
-static int load(runtime *cuda, const rondo_context *ctx) {
-  Dl_info module;
-  void *where = dladdr(ctx->ops, &module) ? dlopen(module.dli_fname, RTLD_NOW | RTLD_NOLOAD) : NULL;
-  if (!where) where = RTLD_DEFAULT; /* the backend is linked in */
-  *(void **)&cuda->simt_count = dlsym(where, "simt_count");
-#define LOAD(name)                                                                                                     \
-  *(void **)&cuda->name = dlsym(where, #name);                                                                         \
-  if (!EXPECT(cuda->name, "the CUDA runtime has no " #name)) return 0;
-  LOAD(cudaStreamCreateWithFlags)
-  LOAD(cudaStreamDestroy)
-  LOAD(cudaStreamSynchronize)
-  LOAD(cudaStreamBeginCapture)
-  LOAD(cudaStreamEndCapture)
-  LOAD(cudaGraphInstantiate)
-  LOAD(cudaGraphLaunch)
-  LOAD(cudaGraphExecDestroy)
-  LOAD(cudaGraphDestroy)
-  LOAD(cudaMemcpyAsync)
-  LOAD(cudaMemsetAsync)
-  LOAD(cudaGetDeviceCount)
-  LOAD(cudaGetDevice)
-  LOAD(cudaSetDevice)
-  LOAD(cudaGetLastError)
-#undef LOAD
-  return 1;
-}
-
-#define EXPECT_CUDA(call)                                                                                              \
-  do {                                                                                                                 \
-    int cuda_error = (call);                                                                                           \
-    EXPECT(cuda_error == 0, "CUDA error %d", cuda_error);                                                              \
-  } while (0)
-
-/* A context on a stream of its own. The stream lives until the program ends or a test destroys it: the harness
- * destroys contexts after the test's function has returned. */
-static rondo_context *context_on_stream(runtime *cuda, stream *s) {
-  rondo_context *first = test_context();
-  if (!first || !load(cuda, first)) return NULL;
-  EXPECT_CUDA(cuda->cudaStreamCreateWithFlags(s, NON_BLOCKING));
-  rondo_context *ctx = NULL;
-  EXPECT_OK(rondo_context_create(&ctx, &(rondo_context_desc){.backend = RONDO_CUDA, .stream = *s}));
-  return ctx; /* not kept by the harness: close_stream destroys both, in order */
-}
-
-static void close_stream(runtime *cuda, stream s, rondo_context *ctx) {
-  EXPECT_OK(rondo_synchronize(ctx));
-  rondo_context_destroy(ctx);
-  EXPECT_CUDA(cuda->cudaStreamDestroy(s));
-}
 
 /* ---- What a call enqueues ---------------------------------------------------------------------------------------- */
 
-typedef struct counts {
-  int launches, gemms, calls, others; /* others: whatever must not happen at all */
-} counts;
+/* What a call puts on the stream beside the copy of x of each chunk. */
+typedef struct counted_row {
+  const char *name;
+  int products, kernels; /* of each step of each layer and direction */
+  int more;              /* kernels of each layer and direction: the order of rows, skipped steps, idle sequences */
+} counted_row;
 
-static counts count(const runtime *cuda) {
-  static const char *const forbidden[] = {
-      "copies", "fills", "allocations", "frees", "synchronizations", "default_workspace", "graph_launches"};
-  counts now = {cuda->simt_count("launches"), cuda->simt_count("cublas_gemms"), cuda->simt_count("cublas_calls"), 0};
-  for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++) {
-    int value = cuda->simt_count(forbidden[i]);
-    EXPECT(value >= 0, "simt counts no %s", forbidden[i]);
-    now.others += value;
+static const counted_row counted[] = {
+    {"lstm:n1t1c1h1", 1, 1, 0},
+    {"lstm:n2t9c3h4:h0", 1, 1, 0},
+    {"lstm:n3t6c5h8l2:back:time", 1, 1, 0},
+    {"gru:n2t9c3h4:h0", 1, 1, 0},
+    {"gru:n3t6c5h7l2:bi", 1, 1, 0},
+    {"rnn:n2t9c3h4:h0", 1, 1, 0},
+    {"lstm:n3t5c4h8:peephole:cifg:zoneout=0.5:clip=2:act=relu", 1, 1, 0},
+    {"gru:n3t5c4h8:before", 2, 2, 0},
+    {"lstm:n3t5c4h8:norm", 2, 1, 0},
+    {"gru:n3t5c4h8:norm", 2, 1, 0},
+    {"lstm:n3t5c4h8:proj=4", 2, 2, 0},
+    {"lstm:n3t5c4h8:norm:proj=4", 3, 2, 0},
+    {"lstm:n3t5c4h8:h0:slots", 1, 1, 1},              /* rows */
+    {"gru:n3t5c4h8:h0:restart", 1, 1, 1},             /* rows */
+    {"lstm:n7t6c4h8:h0:len", 1, 1, 3},                /* rows, y, sequences of no step */
+    {"gru:n7t6c4h8l2:h0:len:bi", 1, 1, 3},            /* the same */
+    {"rnn:n7t6c4h8:h0:mask=rows:slots", 1, 1, 5},     /* rows, mask, positions, y, sequences of no step */
+    {"lstm:n7t6c4h8:h0:mask=holes:restart", 1, 1, 0}, /* counted below: the mask says whether a sequence has no step */
+    {0},
+};
+
+/* The most real steps of a sequence, and whether one has none. */
+static int most_steps(const problem_data *data, int *idle) {
+  int most = 0;
+  *idle = 0;
+  for (int n = 0; n < data->problem.batch; n++) {
+    int steps = 0;
+    for (int t = 0; t < data->problem.timesteps; t++) steps += problem_is_real(data, n, t);
+    most = steps > most ? steps : most;
+    *idle |= steps == 0;
   }
-  return now;
+  return most;
 }
 
-/* Per timestep and layer one product and one kernel, per chunk and layer one gather, and nothing else. */
+/* Per step, layer and direction the products and kernels of the row; per chunk, layer and direction one gather; and
+ * nothing else: no copy, allocation or synchronisation, whatever the call brings. */
 static void enqueues(const void *parameter) {
-  const char *name = parameter;
+  const counted_row *row = parameter;
   rondo_context *ctx = test_context();
-  runtime cuda;
+  cuda_runtime cuda;
   test_setup s;
-  if (!ctx || !load(&cuda, ctx)) return;
+  if (!ctx || !cuda_load(&cuda, ctx)) return;
   if (!cuda.simt_count) SKIP("calls are counted under simt only");
-  const problem_data *data = test_data_named(name);
+  const problem_data *data = test_data_named(row->name);
   if (!test_set_up(&s, ctx, data, NULL)) return;
-  int T = data->problem.timesteps, L = data->problem.num_layers;
+  int idle, T = most_steps(data, &idle), L = data->problem.num_layers * problem_directions(&data->problem);
+  int more = row->more ? row->more : data->problem.mask ? 4 + idle : 0;
   for (int chunk = T; chunk > 0; chunk /= 2) {
     s.plan->chunk = chunk; /* less than prepared for: the workspace does */
-    counts before = count(&cuda);
+    cuda_counts before = cuda_count(&cuda);
     EXPECT_OK(rondo_forward(s.plan, ctx, &s.batch));
-    counts after = count(&cuda);
-    int chunks = (T + chunk - 1) / chunk;
-    EXPECT(after.gemms - before.gemms == T * L, "%d products", after.gemms - before.gemms);
-    EXPECT(after.calls - before.calls == T * L, "%d calls of cuBLAS", after.calls - before.calls);
-    EXPECT(after.launches - before.launches == (T + chunks) * L, "%d kernels in chunks of %d",
+    cuda_counts after = cuda_count(&cuda);
+    int chunks = (T + chunk - 1) / chunk, products = T * L * row->products;
+    EXPECT(after.gemms - before.gemms == products, "%d products", after.gemms - before.gemms);
+    EXPECT(after.calls - before.calls == products, "%d calls of cuBLAS", after.calls - before.calls);
+    EXPECT(after.launches - before.launches == (T * row->kernels + chunks + more) * L, "%d kernels in chunks of %d",
            after.launches - before.launches, chunk);
     EXPECT(after.others == before.others, "%d calls beside", after.others - before.others);
   }
 }
 
-static const char *const counted[] = {"lstm:n1t1c1h1", "lstm:n2t9c3h4:h0", "lstm:n3t6c5h8l2:back:time", NULL};
+/* A Dense layer takes one product and one kernel for a chunk, and a gather where rows of x do not lie evenly. */
+static void dense_enqueues(const void *parameter) {
+  const counted_row *row = parameter; /* of each chunk */
+  rondo_context *ctx = test_context();
+  cuda_runtime cuda;
+  test_setup s;
+  if (!ctx || !cuda_load(&cuda, ctx)) return;
+  if (!cuda.simt_count) SKIP("calls are counted under simt only");
+  if (!test_set_up(&s, ctx, test_data_named(row->name), NULL)) return;
+  for (int chunk = 6; chunk > 0; chunk /= 2) {
+    s.plan->chunk = chunk;
+    cuda_counts before = cuda_count(&cuda);
+    EXPECT_OK(rondo_forward(s.plan, ctx, &s.batch));
+    cuda_counts after = cuda_count(&cuda);
+    EXPECT(after.calls - before.calls == 6 / chunk * row->products, "%d products", after.calls - before.calls);
+    int kernels = chunk == 1 ? row->kernels - row->more : row->kernels; /* rows of one timestep lie evenly */
+    EXPECT(after.launches - before.launches == 6 / chunk * kernels, "%d kernels in chunks of %d",
+           after.launches - before.launches, chunk);
+    EXPECT(after.others == before.others, "%d calls beside", after.others - before.others);
+  }
+  s.batch.y = NULL; /* y_last alone needs the last timestep alone */
+  cuda_counts before = cuda_count(&cuda);
+  EXPECT_OK(rondo_forward(s.plan, ctx, &s.batch));
+  int products = cuda_count(&cuda).calls - before.calls;
+  EXPECT(products == 1, "%d products for y_last, with chunks of a timestep", products);
+}
+
+static const counted_row dense_counted[] = {
+    {"dense:n3t6c5h8:time", 1, 1, 0}, {"dense:n3t6c5h8:time:act=softmax", 1, 1, 0}, {"dense:n1t6c5h8", 1, 1, 0},
+    {"dense:n3t6c5h8", 1, 2, 1},      {"dense:n3t6c5h8:strided", 1, 2, 1},          {0}};
 
 /* ---- Chunks, workspace ------------------------------------------------------------------------------------------- */
-
-static const char *const some_problems[] = {"lstm:n1t1c3h4:h0", "lstm:n3t7c5h9:h0:back:strided",
-                                            "lstm:n4t6c8h12l3:time", "lstm:n2t5c4h8:h0:nobias", NULL};
 
 /* How many timesteps are gathered at a time does not change a bit. */
 static void chunks_are_equal(const void *parameter) {
@@ -148,6 +122,22 @@ static void chunks_are_equal(const void *parameter) {
     EXPECT(test_same_outputs(&s, &whole, &parts), "chunks of %d timesteps give other bits", chunk);
   }
 }
+
+/* More rows than one kernel can carry as its parameters, and more words of a mask. */
+static void many_rows(const void *parameter) {
+  rondo_context *ctx = test_context();
+  const problem_data *data = test_data_named(parameter);
+  compare_expected exact;
+  test_setup s;
+  if (!ctx || !test_set_up(&s, ctx, data, NULL)) return;
+  test_outputs got = test_forward(&s, &s.batch);
+  if (!EXPECT(compare_expect(&exact, data, compare_float), "no memory")) return;
+  EXPECT_RATIO(compare_y(&exact, data, got.y), "y");
+  EXPECT_RATIO(compare_h_n(&exact, data, got.h_n), "h_n");
+  compare_free(&exact);
+}
+
+static const char *const many[] = {"rnn:n2100t2c1h1:len:h0", "rnn:n130t2000c1h1:mask=rows", NULL};
 
 /* cuBLAS wants 256 bytes, callers are asked for 64. */
 static void workspace_may_be_anywhere(const void *parameter) {
@@ -163,173 +153,6 @@ static void workspace_may_be_anywhere(const void *parameter) {
     s.batch.workspace = memory + shift;
     test_outputs again = test_forward(&s, &s.batch);
     EXPECT(test_same_outputs(&s, &first, &again), "a workspace %zu bytes beside gives other bits", shift);
-  }
-}
-
-/* ---- Streams and graphs ------------------------------------------------------------------------------------------ */
-
-/* x comes by a copy on the caller's stream, and the results leave by one, with nothing waited for in between. */
-static void work_is_in_the_streams_order(const void *parameter) {
-  runtime cuda;
-  stream s;
-  test_setup there, plain;
-  const problem_data *data = test_data_named(parameter);
-  rondo_context *ctx = context_on_stream(&cuda, &s), *other = ctx ? test_context() : NULL;
-  if (!ctx || !other) return;
-  if (test_set_up(&plain, other, data, NULL) && test_set_up(&there, other, data, NULL)) {
-    test_outputs expected = test_forward(&plain, &plain.batch);
-    rondo_batch batch = there.batch;
-    float *x = buffer_output(other, there.x_count), *y = buffer_output(other, there.y_count);
-    EXPECT_OK(rondo_synchronize(other)); /* so that the other stream finds the inputs */
-    batch.x = x;
-    EXPECT_CUDA(cuda.cudaMemcpyAsync(x, there.batch.x, there.x_count * sizeof *x, COPY_DEFAULT, s));
-    EXPECT_OK(rondo_forward(there.plan, ctx, &batch));
-    EXPECT_CUDA(cuda.cudaMemcpyAsync(y, batch.y, there.y_count * sizeof *y, COPY_DEFAULT, s));
-    EXPECT_CUDA(cuda.cudaMemsetAsync((void *)x, 0xff, there.x_count * sizeof *x, s)); /* NaNs, when all is done */
-    EXPECT_CUDA(cuda.cudaStreamSynchronize(s));
-    float *got = buffer_download(other, NULL, y, there.y_count);
-    EXPECT(test_same_bits(expected.y, got, there.y_count), "y differs from a call on the default stream");
-  }
-  close_stream(&cuda, s, ctx);
-}
-
-/* rondo_copy brings x after what was enqueued before, and fetches y when it is there, with no other wait. */
-static void copies_are_in_the_streams_order(const void *parameter) {
-  runtime cuda;
-  stream s;
-  test_setup there, plain;
-  (void)parameter;
-  const problem_data *data = test_data_named("lstm:n3t4c5h8:h0");
-  rondo_context *ctx = context_on_stream(&cuda, &s), *other = ctx ? test_context() : NULL;
-  if (!ctx || !other) return;
-  if (test_set_up(&plain, other, data, NULL) && test_set_up(&there, other, data, NULL)) {
-    test_outputs expected = test_forward(&plain, &plain.batch);
-    float *y = test_memory(there.y_count * sizeof *y), *x = buffer_output(other, there.x_count);
-    there.batch.x = x;
-    EXPECT_OK(rondo_synchronize(other));
-    EXPECT_CUDA(cuda.cudaMemsetAsync(x, 0xff, there.x_count * sizeof *x, s));
-    EXPECT_OK(rondo_copy(ctx, x, data->x, there.x_count * sizeof *x));
-    EXPECT_OK(rondo_forward(there.plan, ctx, &there.batch));
-    EXPECT_OK(rondo_copy(ctx, y, there.batch.y, there.y_count * sizeof *y));
-    EXPECT(test_same_bits(expected.y, y, there.y_count), "y differs from a call on the default stream");
-  }
-  close_stream(&cuda, s, ctx);
-}
-
-static void captured_by_the_callers_stream(const void *parameter) {
-  runtime cuda;
-  stream s;
-  test_setup there;
-  const problem_data *data = test_data_named(parameter);
-  rondo_context *ctx = context_on_stream(&cuda, &s), *other = ctx ? test_context() : NULL;
-  if (!ctx || !other) return;
-  if (test_set_up(&there, other, data, NULL)) {
-    test_outputs expected = test_forward(&there, &there.batch);
-    buffer_poison(other, there.batch.y, there.y_count);
-    buffer_poison(other, there.batch.c_n, there.state_count);
-    EXPECT_OK(rondo_synchronize(other));
-    void *recorded = NULL, *graph = NULL;
-    EXPECT_CUDA(cuda.cudaStreamBeginCapture(s, THREAD_LOCAL));
-    EXPECT_OK(rondo_forward(there.plan, ctx, &there.batch));
-    EXPECT_CUDA(cuda.cudaStreamEndCapture(s, &recorded));
-    float *y = buffer_download(other, NULL, there.batch.y, there.y_count);
-    EXPECT(test_is_poison(y, there.y_count), "the captured call has run");
-    if (EXPECT(recorded, "nothing was captured")) {
-      EXPECT_CUDA(cuda.cudaGraphInstantiate(&graph, recorded, 0));
-      EXPECT_CUDA(cuda.cudaGraphLaunch(graph, s));
-      EXPECT_CUDA(cuda.cudaStreamSynchronize(s));
-      test_outputs got = {buffer_download(other, NULL, there.batch.y, there.y_count), expected.y_last, expected.h_n,
-                          buffer_download(other, NULL, there.batch.c_n, there.state_count)};
-      EXPECT(test_same_outputs(&there, &expected, &got), "the captured call gives other bits");
-      EXPECT_CUDA(cuda.cudaGraphExecDestroy(graph));
-      EXPECT_CUDA(cuda.cudaGraphDestroy(recorded));
-    }
-  }
-  close_stream(&cuda, s, ctx);
-}
-
-/* A rondo_graph of the context's stream, the default one included, gives a plain call's bits, also for a new x. */
-static void graph_equals_call(const void *parameter) {
-  rondo_context *ctx = test_context();
-  test_setup s;
-  if (!ctx || !test_set_up(&s, ctx, test_data_named(parameter), NULL)) return;
-  rondo_graph *graph = NULL;
-  if (!EXPECT_OK(rondo_graph_create(&graph, s.plan, ctx, &s.batch))) return;
-  EXPECT(test_is_poison(buffer_download(ctx, NULL, s.batch.y, s.y_count), s.y_count), "the frozen call has run");
-  float *x = buffer_download(ctx, NULL, s.batch.x, s.x_count);
-  for (int round = 0; round < 3; round++) {
-    test_outputs plain = test_forward(&s, &s.batch);
-    buffer_poison(ctx, s.batch.y, s.y_count);
-    EXPECT_OK(rondo_graph_launch(graph, ctx));
-    float *y = buffer_download(ctx, NULL, s.batch.y, s.y_count);
-    EXPECT(test_same_bits(plain.y, y, s.y_count), "launch %d gives other bits than the call", round);
-    for (size_t i = 0; i < s.x_count; i++) x[i] = -0.5f * x[i];
-    buffer_write(ctx, (void *)s.batch.x, x, s.x_count * sizeof *x);
-  }
-  rondo_graph_destroy(graph);
-}
-
-/* A launch of the graph is one call of CUDA. */
-static void graph_launch_is_one_call(const void *parameter) {
-  (void)parameter;
-  rondo_context *ctx = test_context();
-  runtime cuda;
-  test_setup s;
-  if (!ctx || !load(&cuda, ctx)) return;
-  if (!cuda.simt_count) SKIP("calls are counted under simt only");
-  if (!test_set_up(&s, ctx, test_data_named("lstm:n2t9c3h4:h0"), NULL)) return;
-  rondo_graph *graph = NULL;
-  if (!EXPECT_OK(rondo_graph_create(&graph, s.plan, ctx, &s.batch))) return;
-  counts before = count(&cuda);
-  EXPECT_OK(rondo_graph_launch(graph, ctx));
-  counts after = count(&cuda);
-  EXPECT(after.launches == before.launches && after.calls == before.calls && after.others == before.others + 1,
-         "%d kernels, %d calls of cuBLAS, %d others", after.launches - before.launches, after.calls - before.calls,
-         after.others - before.others);
-  EXPECT_OK(rondo_synchronize(ctx));
-  rondo_graph_destroy(graph);
-}
-
-/* Two threads, each with its stream and context, on one plan and one parameter block. */
-typedef struct worker {
-  rondo_context *ctx;
-  test_setup setup;
-  rondo_status status;
-} worker;
-
-static void *work(void *argument) {
-  worker *w = argument;
-  for (int i = 0; i < 4 && w->status == RONDO_OK; i++)
-    w->status = rondo_forward(w->setup.plan, w->ctx, &w->setup.batch);
-  if (w->status == RONDO_OK) w->status = rondo_synchronize(w->ctx);
-  return NULL;
-}
-
-static void two_threads(const void *parameter) {
-  runtime cuda;
-  stream s[2];
-  worker w[2] = {{0}};
-  pthread_t thread[2];
-  (void)parameter;
-  rondo_context *other = test_context();
-  const problem_data *data = test_data_named("lstm:n3t5c5h8l2:h0");
-  test_setup plain;
-  if (!other || !test_set_up(&plain, other, data, NULL)) return;
-  test_outputs expected = test_forward(&plain, &plain.batch);
-  for (int i = 0; i < 2; i++) {
-    w[i].ctx = context_on_stream(&cuda, &s[i]);
-    if (!w[i].ctx || !test_set_up(&w[i].setup, other, data, NULL)) return;
-    w[i].setup.plan = plain.plan;
-    w[i].setup.batch.params = plain.batch.params;
-  }
-  EXPECT_OK(rondo_synchronize(other));
-  for (int i = 0; i < 2; i++) EXPECT(!pthread_create(&thread[i], NULL, work, &w[i]), "no thread");
-  for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
-  for (int i = 0; i < 2; i++) {
-    EXPECT(w[i].status == RONDO_OK, "thread %d: %s", i, rondo_status_name(w[i].status));
-    float *y = buffer_download(other, NULL, w[i].setup.batch.y, plain.y_count);
-    EXPECT(test_same_bits(expected.y, y, plain.y_count), "thread %d has other bits", i);
-    close_stream(&cuda, s[i], w[i].ctx);
   }
 }
 
@@ -375,10 +198,10 @@ static void device_must_exist(const void *parameter) {
 
 /* Status, CUDA's name of the error and the call's in the sentence; and nothing left for the caller's own checks. */
 static void errors_are_translated(const void *parameter) {
-  runtime cuda;
+  cuda_runtime cuda;
   (void)parameter;
   rondo_context *ctx = test_context();
-  if (!ctx || !load(&cuda, ctx)) return;
+  if (!ctx || !cuda_load(&cuda, ctx)) return;
   EXPECT(!rondo_alloc(ctx, (size_t)1 << 50), "a PiB of device memory");
   const char *start = "rondo_alloc: cudaMalloc of 1125899906842624 bytes failed: cudaErrorMemoryAllocation";
   EXPECT(!strncmp(rondo_last_error(), start, strlen(start)), "%s", rondo_last_error());
@@ -386,27 +209,27 @@ static void errors_are_translated(const void *parameter) {
 }
 
 static void synchronize_while_capturing_fails(const void *parameter) {
-  runtime cuda;
-  stream s;
+  cuda_runtime cuda;
+  cuda_stream s;
   void *recorded = NULL;
   (void)parameter;
-  rondo_context *ctx = context_on_stream(&cuda, &s);
+  rondo_context *ctx = cuda_context_on_stream(&cuda, &s);
   if (!ctx) return;
   EXPECT_CUDA(cuda.cudaStreamBeginCapture(s, THREAD_LOCAL));
   EXPECT_STATUS(RONDO_DEVICE_ERROR, rondo_synchronize(ctx));
   EXPECT(strstr(rondo_last_error(), "cudaStreamSynchronize failed: cudaErrorStreamCapture"), "%s", rondo_last_error());
   EXPECT(cuda.cudaStreamEndCapture(s, &recorded) != 0, "the capture is good all the same");
   cuda.cudaGetLastError();
-  close_stream(&cuda, s, ctx);
+  cuda_close_stream(&cuda, s, ctx);
 }
 
 /* Every call works on the context's device and leaves the caller's current. */
 static void current_device_is_the_callers(const void *parameter) {
-  runtime cuda;
+  cuda_runtime cuda;
   int devices = 0, now = -1;
   (void)parameter;
   rondo_context *first = test_context();
-  if (!first || !load(&cuda, first)) return;
+  if (!first || !cuda_load(&cuda, first)) return;
   EXPECT_CUDA(cuda.cudaGetDeviceCount(&devices));
   if (devices < 2) SKIP("needs two GPUs, has %d (under simt: SIMT_DEVICES=2)", devices);
   const problem_data *data = test_data_named("lstm:n3t4c5h8:h0");
@@ -428,14 +251,17 @@ const test_suite test_cuda = {
     "Cuda",
     TEST_CUDA,
     (const test_row[]){{"enqueues", enqueues, TEST_TABLE(counted)},
-                       {"chunks_are_equal", chunks_are_equal, TEST_TABLE(some_problems)},
+                       {"dense_enqueues", dense_enqueues, TEST_TABLE(dense_counted)},
+                       {"chunks_are_equal", chunks_are_equal, TEST_TABLE(cuda_problems)},
+                       {"many_rows", many_rows, TEST_TABLE(many)},
                        {"workspace_may_be_anywhere", workspace_may_be_anywhere, NULL, 0},
-                       {"work_is_in_the_streams_order", work_is_in_the_streams_order, TEST_TABLE(some_problems)},
-                       {"copies_are_in_the_streams_order", copies_are_in_the_streams_order, NULL, 0},
-                       {"captured_by_the_callers_stream", captured_by_the_callers_stream, TEST_TABLE(some_problems)},
-                       {"graph_equals_call", graph_equals_call, TEST_TABLE(some_problems)},
-                       {"graph_launch_is_one_call", graph_launch_is_one_call, NULL, 0},
-                       {"two_threads", two_threads, NULL, 0},
+                       {"work_is_in_the_streams_order", test_cuda_work_is_in_order, TEST_TABLE(cuda_problems)},
+                       {"copies_are_in_the_streams_order", test_cuda_copies_are_in_order, NULL, 0},
+                       {"captured_by_the_callers_stream", test_cuda_captured, TEST_TABLE(cuda_problems)},
+                       {"graph_equals_call", test_cuda_graph_equals_call, TEST_TABLE(cuda_problems)},
+                       {"graph_keeps_the_order", test_cuda_graph_keeps_the_order, TEST_TABLE(cuda_ordered_problems)},
+                       {"graph_launch_is_one_call", test_cuda_graph_launch_is_one_call, NULL, 0},
+                       {"two_threads", test_cuda_two_threads, NULL, 0},
                        {"tf32_is_an_option", tf32_is_an_option, NULL, 0},
                        {"device_must_exist", device_must_exist, NULL, 0},
                        {"errors_are_translated", errors_are_translated, NULL, 0},

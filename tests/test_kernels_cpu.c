@@ -1,153 +1,154 @@
-/* test_kernels_cpu.c - the CPU kernels of each instruction set against the reference twins, and the words in them.
+/* test_kernels_cpu.c - the product and fused kernels of the CPU, of each instruction set, against the reference twins.
  *
  * Bounds, with u = 2^-24: a sum of K terms and its start, added one after another, is off by at most (K + 1) u times
  * the terms' absolute values, with products fused or rounded on their own. sigmoid and tanh have slopes of at most 1/4
- * and 1, and their own bounds, which vec.h states and `words` checks. */
-#include "compare.h"
-#include "cpu/cpu.h"
-#include "harness.h"
+ * and 1, and their own bounds, which vec.h states and test_cells_cpu.c checks. */
+#include "kernels_cpu.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-static const double u = 0x1p-24;
-static const double exp_bound = 1.6, sigmoid_bound = 2.5, tanh_bound = 3.3, product_bound = 9.3; /* in u, from vec.h */
+static const double sigmoid_bound = 2.5, tanh_bound = 3.3, product_bound = 9.3; /* in u, from vec.h */
 
-static const struct isa_row {
-  const char *name;
-  rondo_isa isa;
-} isas[] = {{"portable", RONDO_ISA_PORTABLE}, {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512}, {NULL, 0}};
+const cpu_level cpu_levels[] = {
+    {"portable", RONDO_ISA_PORTABLE}, {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512}, {NULL, 0}};
 
-/* NULL, and the test is skipped: this build or this machine has no such instructions. */
-static const rondo_cpu_kernels *kernels_of(const struct isa_row *row) {
-  rondo_context *ctx = test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .max_isa = row->isa});
-  return ctx ? rondo_cpu_kernels_of(row->isa) : NULL;
+const rondo_cpu_kernels *cpu_kernels_of(const cpu_level *level) {
+  const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of(level->isa);
+  if (kernels && rondo_cpu_best_isa(level->isa) == level->isa) return kernels;
+  test_skip("no %s on this machine", level->name);
+  return NULL;
 }
 
-static rondo_context *host(void) {
+rondo_context *cpu_host(void) {
   return test_context_of(&(rondo_context_desc){.backend = RONDO_CPU});
 }
 
-static void fill(float *to, size_t count, uint64_t stream) {
-  for (size_t i = 0; i < count; i++) to[i] = problem_random(test_seed(), stream, i);
-}
-
-static float *filled(rondo_context *ctx, size_t count, uint64_t stream) {
+float *cpu_filled(rondo_context *ctx, size_t count, uint64_t stream) {
   float *to = buffer_output(ctx, count);
-  fill(to, count, stream);
+  for (size_t i = 0; i < count; i++) to[i] = problem_random(test_seed(), stream, i);
   return to;
 }
 
-/* ---- project_forward --------------------------------------------------------------------------------------------- */
+float **cpu_rows(float *base, int rows, ptrdiff_t stride) {
+  float **table = test_memory((size_t)rows * sizeof *table);
+  for (int i = 0; i < rows; i++) table[i] = base + i * stride;
+  return table;
+}
+
+double cpu_share(double got, double expected, double bound) {
+  if (isnan(expected)) return isnan(got) ? 0 : INFINITY;
+  if (got == expected) return 0;
+  return isfinite(expected) ? fabs(got - expected) / bound : INFINITY;
+}
+
+/* ---- product_forward --------------------------------------------------------------------------------------------- */
 
 /* Below, at and above every tile: 1..6 rows, their sums, primes. */
 static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17, 0};
 static const int depths[] = {1, 2, 3, 7, 16, 31, 0};
+static const int gate_counts[] = {4, 3, 1, 0};
 
-static void check_project(const rondo_cpu_kernels *kernels, const rondo_project_forward_args *args, float *sums) {
-  size_t count = (size_t)(args->blocks * args->rows * 4 * kernels->lanes), row = (size_t)(4 * kernels->lanes);
+static void check_product(const rondo_cpu_kernels *kernels, const rondo_product_forward_args *args) {
+  size_t row = (size_t)(args->gates * kernels->lanes), count = (size_t)(args->blocks * args->rows) * row;
   double *expected = test_memory(count * sizeof(double)), *size = test_memory(count * sizeof(double)), worst = 0;
-  rondo_project_forward_ref(args, kernels->lanes, expected, size);
-  kernels->project_forward(args);
+  rondo_product_forward_ref(args, kernels->lanes, expected, size);
+  kernels->product_forward(args);
   for (size_t i = 0; i < count; i++) {
-    size_t block = i / ((size_t)args->rows * row), inside = i % ((size_t)args->rows * row);
-    double got = sums[block * (size_t)args->sums_block + inside];
-    worst = compare_worst(worst, fabs(got - expected[i]) / ((args->inputs + 1) * u * size[i]));
+    ptrdiff_t block = (ptrdiff_t)(i / ((size_t)args->rows * row)), m = (ptrdiff_t)(i / row) % args->rows;
+    double got = args->sums[block * args->sums_block + m * args->sums_row + (ptrdiff_t)(i % row)];
+    worst = fmax(worst, cpu_share(got, expected[i], (args->inputs + 1) * u * size[i]));
   }
-  EXPECT_RATIO(worst, "project rows %d batch %d inputs %d blocks %d", args->rows, args->batch, args->inputs,
+  EXPECT_RATIO(worst, "product gates %d rows %d inputs %d blocks %d", args->gates, args->rows, args->inputs,
                args->blocks);
-  size_t used = (size_t)args->rows * row; /* of each block; the rest up to the next is not the kernel's */
-  for (int block = 0; block < args->blocks - 1; block++)
-    EXPECT(test_is_poison(sums + block * args->sums_block + used, (size_t)args->sums_block - used),
-           "rows %d inputs %d: written behind block %d", args->rows, args->inputs, block);
 }
 
-/* x as a sliding window (rows overlap) that runs backwards. */
-static void project_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, int rows, int batch, int inputs,
-                          int blocks) {
-  int row = 4 * kernels->lanes, steps = (rows + batch - 1) / batch;
-  float *x = filled(ctx, (size_t)(batch * (inputs + steps)), 1);
-  rondo_project_forward_args args = {.rows = rows,
-                                     .batch = batch,
+/* Rows of the input overlap and run backwards. Sums block by block, with a gap behind each; or, row_major, all blocks
+ * of a row together, with a gap behind each row. */
+static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, int gates, int rows, int inputs,
+                          int blocks, int row_major) {
+  enum { GAP = 8 };
+  int row = gates * kernels->lanes, gaps = row_major ? rows : blocks;
+  float *x = cpu_filled(ctx, (size_t)(inputs + rows), 1);
+  int used = row_major ? blocks * row : rows * row; /* of what lies between two gaps */
+  rondo_product_forward_args args = {.gates = gates,
+                                     .rows = rows,
                                      .inputs = inputs,
                                      .blocks = blocks,
-                                     .x = x + steps - 1,
-                                     .x_sequence = inputs + steps,
-                                     .x_timestep = -1,
-                                     .bias = filled(ctx, (size_t)(blocks * row), 2),
-                                     .weights = filled(ctx, (size_t)(blocks * inputs * row), 3),
-                                     .sums_block = (rows + 1) * row};
-  args.sums = buffer_output(ctx, (size_t)(((blocks - 1) * (rows + 1) + rows) * row));
-  check_project(kernels, &args, args.sums);
+                                     .in = (const float *const *)cpu_rows(x + rows - 1, rows, -1),
+                                     .start = row_major ? NULL : cpu_filled(ctx, (size_t)(blocks * row), 2),
+                                     .weights = cpu_filled(ctx, (size_t)(blocks * inputs * row), 3),
+                                     .sums = buffer_output(ctx, (size_t)(gaps * (used + GAP))),
+                                     .sums_block = row_major ? row : used + GAP,
+                                     .sums_row = row_major ? used + GAP : row};
+  check_product(kernels, &args);
+  for (int i = 0; i < gaps; i++)
+    EXPECT(test_is_poison(args.sums + i * (used + GAP) + used, GAP), "gates %d rows %d inputs %d: written at gap %d",
+           gates, rows, inputs, i);
 }
 
-static void project(const void *row) {
-  const rondo_cpu_kernels *kernels = kernels_of(row);
-  rondo_context *ctx = kernels ? host() : NULL;
+static void product(const void *row) {
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
+  rondo_context *ctx = kernels ? cpu_host() : NULL;
   if (!ctx) return;
-  for (const int *rows = row_counts; *rows; rows++)
-    for (const int *inputs = depths; *inputs; inputs++)
-      for (int blocks = 1; blocks <= 3; blocks++) {
-        project_shape(kernels, ctx, *rows, 1, *inputs, blocks);
-        project_shape(kernels, ctx, *rows, *rows > 2 ? 3 : *rows, *inputs, blocks);
-      }
+  for (const int *gates = gate_counts; *gates; gates++)
+    for (const int *rows = row_counts; *rows; rows++)
+      for (const int *inputs = depths; *inputs; inputs++)
+        for (int blocks = 1; blocks <= 6; blocks += *gates == 1 ? 1 : 2)
+          product_shape(kernels, ctx, *gates, *rows, *inputs, blocks, (*inputs + blocks) % 2);
 }
 
-/* ---- lstm_forward ------------------------------------------------------------------------------------------------ */
+/* ---- fused_forward ----------------------------------------------------------------------------------------------- */
 
-typedef struct lstm_case {
-  rondo_lstm_forward_args args;
-  int lanes, units;    /* padding included */
-  float *sums, *h, *c; /* what args reads, c also where it writes */
+typedef struct fused_case {
+  rondo_cell cell;
+  rondo_fused_forward_args args;
+  int gates, lanes, units, stride; /* units: padding included; stride: of rows of h, c and y */
+  float *sums, *h, *c;             /* what args reads, c also where it writes */
   float *h_out, *y;
-} lstm_case;
+} fused_case;
+
+static const struct cell_row {
+  const char *name;
+  rondo_cell cell;
+} cells[] = {{"lstm", RONDO_LSTM}, {"gru", RONDO_GRU}, {"rnn", RONDO_RNN}, {NULL, 0}};
 
 static size_t strided(int rows, int stride, int width) {
   return (size_t)((rows - 1) * stride + width);
 }
 
-/* Rows of everything are `gap` floats longer than they need to be. */
-static lstm_case lstm_make(const rondo_cpu_kernels *kernels, rondo_context *ctx, int rows, int hidden, int gap) {
-  lstm_case l = {.lanes = kernels->lanes};
-  int blocks = (hidden - 1) / l.lanes + 1, stride = hidden + gap;
-  size_t count = strided(rows, stride, hidden);
-  l.units = blocks * l.lanes;
-  l.sums = filled(ctx, (size_t)(rows * 4 * l.units), 1);
-  l.h = filled(ctx, count, 2);
-  l.c = filled(ctx, count, 3);
-  l.h_out = buffer_output(ctx, count);
-  l.y = buffer_output(ctx, count);
-  l.args = (rondo_lstm_forward_args){.rows = rows,
-                                     .hidden = hidden,
-                                     .first_block = 0,
-                                     .blocks = blocks,
-                                     .weights = filled(ctx, (size_t)(hidden * 4 * l.units), 4),
-                                     .sums = l.sums,
-                                     .sums_block = rows * 4 * l.lanes,
-                                     .h_in = l.h,
-                                     .h_in_stride = stride,
-                                     .c_in = l.c,
-                                     .c_in_stride = stride,
-                                     .h_out = l.h_out,
-                                     .h_out_stride = stride,
-                                     .c_out = l.c,
-                                     .c_out_stride = stride,
-                                     .y = l.y,
-                                     .y_stride = stride};
-  return l;
+/* Rows of h, c and y are `gap` floats longer than they need to be. */
+static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_cell cell, int rows,
+                             int hidden, int gap) {
+  fused_case f = {.cell = cell, .lanes = kernels->lanes, .stride = hidden + gap};
+  f.gates = cell == RONDO_LSTM ? 4 : cell == RONDO_GRU ? 3 : 1;
+  int blocks = (hidden - 1) / f.lanes + 1;
+  size_t count = strided(rows, f.stride, hidden);
+  f.units = blocks * f.lanes;
+  f.sums = cpu_filled(ctx, (size_t)(rows * f.gates * f.units), 1);
+  f.h = cpu_filled(ctx, count, 2);
+  f.c = cpu_filled(ctx, count, 3);
+  f.h_out = buffer_output(ctx, count);
+  f.y = buffer_output(ctx, count);
+  f.args = (rondo_fused_forward_args){.rows = rows,
+                                      .hidden = hidden,
+                                      .blocks = blocks,
+                                      .weights = cpu_filled(ctx, (size_t)(hidden * f.gates * f.units), 4),
+                                      .bias = cpu_filled(ctx, (size_t)f.units, 5),
+                                      .sums = f.sums,
+                                      .sums_block = rows * f.gates * f.lanes,
+                                      .h_in = (const float *const *)cpu_rows(f.h, rows, f.stride),
+                                      .c_in = (const float *const *)cpu_rows(f.c, rows, f.stride),
+                                      .h_out = cpu_rows(f.h_out, rows, f.stride),
+                                      .c_out = cpu_rows(f.c, rows, f.stride),
+                                      .y = cpu_rows(f.y, rows, f.stride)};
+  return f;
 }
 
-/* Error as a share of the bound: 0 where both are the same infinity or not a number, infinite where just one is. */
-static double share(double got, double expected, double bound) {
-  if (isnan(expected)) return isnan(got) ? 0 : INFINITY;
-  if (got == expected) return 0;
-  return isfinite(expected) && isfinite(got) ? fabs(got - expected) / bound : INFINITY;
-}
-
-/* Bounds of c and h of one unit from its gates' sums, as lstm_forward orders them. */
-static void state_bounds(int terms, const double *a, const double *size, double before, double c, double *c_bound,
-                         double *h_bound) {
+/* Bounds of c and h of one unit from its gates' sums, as the kernel orders them. */
+static void lstm_bounds(int terms, const double *a, const double *size, double before, double c, double *c_bound,
+                        double *h_bound) {
   double e[4], s[4];
   for (int g = 0; g < 4; g++) {
     e[g] = isinf(a[g]) ? 0 : (terms + 1) * u * size[g];
@@ -161,103 +162,157 @@ static void state_bounds(int terms, const double *a, const double *size, double 
   *h_bound = fabs(t) * e[3] / 4 + s[3] * *c_bound + e[3] * *c_bound / 4 + product_bound * u * fabs(s[3] * t) + FLT_MIN;
 }
 
-static void check_lstm(const rondo_cpu_kernels *kernels, const lstm_case *l) {
-  const rondo_lstm_forward_args *args = &l->args;
-  size_t count = (size_t)(args->rows * args->hidden);
-  double *a = test_memory(8 * count * sizeof(double)), *size = a + 4 * count; /* (rows, hidden, 4) each */
-  double *c = test_memory(3 * count * sizeof(double)), *h = c + count, *before = h + count;
-  rondo_lstm_forward_ref(args, l->lanes, a, size, c, h);
-  for (size_t i = 0; i < count; i++)
-    before[i] =
-        args->c_in ? args->c_in[i / (size_t)args->hidden * (size_t)args->c_in_stride + i % (size_t)args->hidden] : 0;
-  kernels->lstm_forward(args);
+/* n = tanh(x_part + r a_2) and h' = z h + (1 - z) n. */
+static double gru_bound(int terms, const double *a, const double *size, double x_part, double before) {
+  double z = 1 / (1 + exp(-a[0])), r = 1 / (1 + exp(-a[1])), n = tanh(x_part + r * a[2]), e[3];
+  for (int g = 0; g < 3; g++) e[g] = isinf(a[g]) ? 0 : (terms + 1) * u * size[g];
+  double e_z = e[0] / 4 + sigmoid_bound * u * z, e_r = e[1] / 4 + sigmoid_bound * u * r;
+  double e_sum = r * e[2] + e_r * (fabs(a[2]) + e[2]) + 2 * u * ((isinf(x_part) ? 0 : fabs(x_part)) + r * fabs(a[2]));
+  double e_n = e_sum + tanh_bound * u * fabs(n);
+  return e_z * (fabs(before) + fabs(n)) + (1 - z) * e_n + 3 * u * (fabs(before) + fabs(n)) + 2 * FLT_MIN;
+}
+
+typedef struct expected_state {
+  double *a, *size, *c, *h, *before; /* gate sums (rows, hidden, G) twice; c, h, c before: (rows, hidden) */
+} expected_state;
+
+static expected_state expect(const fused_case *f) {
+  size_t count = (size_t)(f->args.rows * f->args.hidden);
+  expected_state e = {.a = test_memory((2 * (size_t)f->gates + 3) * count * sizeof(double))};
+  e.size = e.a + (size_t)f->gates * count, e.c = e.size + (size_t)f->gates * count, e.h = e.c + count;
+  e.before = e.h + count;
+  for (size_t i = 0; i < count; i++) {
+    size_t n = i / (size_t)f->args.hidden, j = i % (size_t)f->args.hidden;
+    e.before[i] = f->cell == RONDO_LSTM ? f->args.c_in[n][j] : f->args.h_in[n][j];
+  }
+  if (f->cell == RONDO_LSTM) rondo_lstm_forward_ref(&f->args, f->lanes, e.a, e.size, e.c, e.h);
+  if (f->cell == RONDO_GRU) rondo_gru_forward_ref(&f->args, f->lanes, e.a, e.size, e.h);
+  if (f->cell == RONDO_RNN) rondo_rnn_forward_ref(&f->args, f->lanes, e.a, e.size, e.h);
+  return e;
+}
+
+static void unit_bounds(const fused_case *f, const expected_state *e, int n, int j, double *c_bound, double *h_bound) {
+  int at = n * f->args.hidden + j, terms = f->args.hidden;
+  const double *a = e->a + f->gates * at, *size = e->size + f->gates * at;
+  *c_bound = 0;
+  if (f->cell == RONDO_LSTM) {
+    lstm_bounds(terms, a, size, e->before[at], e->c[at], c_bound, h_bound);
+  } else if (f->cell == RONDO_GRU) {
+    double x_part = f->args.sums[j / f->lanes * f->args.sums_block + (n * 3 + 2) * f->lanes + j % f->lanes];
+    *h_bound = gru_bound(terms, a, size, x_part, e->before[at]);
+  } else {
+    *h_bound = (terms + 1) * u * size[0] + tanh_bound * u * fabs(e->h[at]) + FLT_MIN;
+  }
+}
+
+static void check_fused(const rondo_cpu_kernels *kernels, const fused_case *f) {
+  const rondo_fused_forward_args *args = &f->args;
+  expected_state e = expect(f);
+  int begin = args->first_block * f->lanes, end = (args->first_block + args->blocks) * f->lanes;
   double c_worst = 0, h_worst = 0;
+  kernels->fused_forward[f->cell](args);
   for (int n = 0; n < args->rows; n++)
-    for (int j = args->first_block * l->lanes; j < args->hidden && j < (args->first_block + args->blocks) * l->lanes;
-         j++) {
+    for (int j = begin; j < args->hidden && j < end; j++) {
       int at = n * args->hidden + j;
       double c_bound, h_bound;
-      state_bounds(args->hidden, a + 4 * at, size + 4 * at, before[at], c[at], &c_bound, &h_bound);
-      float h_got = args->h_out[n * args->h_out_stride + j];
-      c_worst = compare_worst(c_worst, share(args->c_out[n * args->c_out_stride + j], c[at], c_bound));
-      h_worst = compare_worst(h_worst, share(h_got, h[at], h_bound));
-      if (args->y)
-        EXPECT(!memcmp(&h_got, args->y + n * args->y_stride + j, sizeof h_got), "y is not h at %d, %d", n, j);
+      unit_bounds(f, &e, n, j, &c_bound, &h_bound);
+      if (f->cell == RONDO_LSTM) c_worst = fmax(c_worst, cpu_share(args->c_out[n][j], e.c[at], c_bound));
+      h_worst = fmax(h_worst, cpu_share(args->h_out[n][j], e.h[at], h_bound));
+      if (args->y) EXPECT(test_same_bits(args->h_out[n] + j, args->y[n] + j, 1), "y is not h at %d, %d", n, j);
     }
-  EXPECT_RATIO(c_worst, "c rows %d hidden %d blocks %d from %d", args->rows, args->hidden, args->blocks,
-               args->first_block);
-  EXPECT_RATIO(h_worst, "h rows %d hidden %d blocks %d from %d", args->rows, args->hidden, args->blocks,
-               args->first_block);
+  EXPECT_RATIO(fmax(c_worst, h_worst), "%s rows %d hidden %d blocks %d from %d: c %g, h %g", cells[f->cell].name,
+               args->rows, args->hidden, args->blocks, args->first_block, c_worst, h_worst);
 }
 
 /* What lies between the rows must stay as it was made. */
-static void check_gaps(const lstm_case *l, const float *array, int gap) {
-  for (int n = 0; n < l->args.rows - 1; n++)
-    EXPECT(test_is_poison(array + n * (l->args.hidden + gap) + l->args.hidden, (size_t)gap),
-           "rows %d hidden %d: written behind row %d", l->args.rows, l->args.hidden, n);
+static void check_gaps(const fused_case *f, const float *array) {
+  for (int n = 0; n < f->args.rows - 1; n++)
+    EXPECT(test_is_poison(array + n * f->stride + f->args.hidden, (size_t)(f->stride - f->args.hidden)),
+           "rows %d hidden %d: written behind row %d", f->args.rows, f->args.hidden, n);
 }
 
-static void lstm(const void *row) {
-  const rondo_cpu_kernels *kernels = kernels_of(row);
-  rondo_context *ctx = kernels ? host() : NULL;
+static void fused(const void *row) {
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
+  rondo_context *ctx = kernels ? cpu_host() : NULL;
   if (!ctx) return;
-  static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 0};
-  for (const int *rows = row_counts; *rows; rows++)
-    for (const int *hidden = sizes; *hidden; hidden++) {
-      lstm_case l = lstm_make(kernels, ctx, *rows, *hidden, 5);
-      check_lstm(kernels, &l);
-      check_gaps(&l, l.h_out, 5);
-      check_gaps(&l, l.y, 5);
-    }
+  static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 80, 0};
+  for (const struct cell_row *cell = cells; cell->name; cell++)
+    for (const int *rows = row_counts; *rows; rows++)
+      for (const int *hidden = sizes; *hidden; hidden++) {
+        fused_case f = fused_make(kernels, ctx, cell->cell, *rows, *hidden, 5);
+        check_fused(kernels, &f);
+        check_gaps(&f, f.h_out);
+        check_gaps(&f, f.y);
+      }
 }
 
-/* c from nothing, c to another place, no y, and some of the blocks: the others' units stay untouched. */
-static void lstm_parts(const void *row) {
-  const rondo_cpu_kernels *kernels = kernels_of(row);
-  rondo_context *ctx = kernels ? host() : NULL;
+/* c to another place, no y, and some of the blocks: the others' units stay untouched. */
+static void fused_parts(const void *row) {
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
+  rondo_context *ctx = kernels ? cpu_host() : NULL;
   if (!ctx) return;
-  for (int rows = 1; rows <= 7; rows += 3)
-    for (int first = 0; first < 4; first++) {
-      lstm_case l = lstm_make(kernels, ctx, rows, 3 * kernels->lanes + 1, 0);
-      l.args.first_block = first;
-      l.args.blocks = first < 3 ? 2 : 1;
-      l.args.y = NULL;
-      l.args.c_out = buffer_output(ctx, (size_t)(rows * l.args.hidden));
-      if (first % 2) l.args.c_in = NULL;
-      check_lstm(kernels, &l);
-      for (int n = 0; n < rows; n++)
-        for (int j = 0; j < l.args.hidden; j++) {
-          int block = j / l.lanes, mine = block >= first && block < first + l.args.blocks, at = n * l.args.hidden + j;
-          EXPECT(test_is_poison(l.h_out + at, 1) == !mine && test_is_poison(l.args.c_out + at, 1) == !mine,
-                 "row %d unit %d, blocks %d from %d", n, j, l.args.blocks, first);
-        }
-    }
+  for (const struct cell_row *cell = cells; cell->name; cell++)
+    for (int rows = 1; rows <= 7; rows += 3)
+      for (int first = 0; first < 4; first++) {
+        fused_case f = fused_make(kernels, ctx, cell->cell, rows, 3 * kernels->lanes + 1, 0);
+        float *c_out = buffer_output(ctx, (size_t)(rows * f.args.hidden));
+        f.args.first_block = first;
+        f.args.blocks = first < 3 ? 2 : 1;
+        f.args.y = NULL;
+        f.args.c_out = cpu_rows(c_out, rows, f.args.hidden);
+        check_fused(kernels, &f);
+        for (int n = 0; n < rows; n++)
+          for (int j = 0; j < f.args.hidden; j++) {
+            int block = j / f.lanes, mine = block >= first && block < first + f.args.blocks, at = n * f.args.hidden + j;
+            EXPECT(test_is_poison(f.h_out + at, 1) == !mine, "row %d unit %d, blocks %d from %d", n, j, f.args.blocks,
+                   first);
+            EXPECT(test_is_poison(c_out + at, 1) == !(mine && f.cell == RONDO_LSTM), "c of row %d unit %d", n, j);
+          }
+      }
 }
 
 /* Whatever rows and blocks a call takes, each unit of each row has the same bits. */
 static void same_bits(const void *row) {
-  const rondo_cpu_kernels *kernels = kernels_of(row);
-  rondo_context *ctx = kernels ? host() : NULL;
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
+  rondo_context *ctx = kernels ? cpu_host() : NULL;
   if (!ctx) return;
-  for (int rows = 1; rows <= 13; rows++) {
-    int hidden = 2 * kernels->lanes + 3;
-    lstm_case all = lstm_make(kernels, ctx, rows, hidden, 0), one = lstm_make(kernels, ctx, rows, hidden, 0);
-    kernels->lstm_forward(&all.args);
-    for (int n = 0; n < rows; n++)
-      for (int block = 0; block < 3; block++) {
-        rondo_lstm_forward_args args = one.args;
-        args.rows = 1;
-        args.first_block = block;
-        args.blocks = 1;
-        args.sums = one.sums + n * 4 * one.lanes;
-        args.h_in = one.h + n * hidden;
-        args.c_in = args.c_out = one.c + n * hidden;
-        args.h_out = one.h_out + n * hidden;
-        args.y = one.y + n * hidden;
-        kernels->lstm_forward(&args);
-      }
-    EXPECT(test_same_bits(all.h_out, one.h_out, (size_t)(rows * hidden)), "h, rows %d", rows);
-    EXPECT(test_same_bits(all.c, one.c, (size_t)(rows * hidden)), "c, rows %d", rows);
+  for (const struct cell_row *cell = cells; cell->name; cell++)
+    for (int rows = 1; rows <= 13; rows++) {
+      int hidden = 5 * kernels->lanes + 3;
+      fused_case all = fused_make(kernels, ctx, cell->cell, rows, hidden, 0);
+      fused_case one = fused_make(kernels, ctx, cell->cell, rows, hidden, 0);
+      kernels->fused_forward[cell->cell](&all.args);
+      for (int n = 0; n < rows; n++)
+        for (int block = 0; block < 6; block++) {
+          rondo_fused_forward_args args = one.args;
+          args.rows = args.blocks = 1;
+          args.first_block = block;
+          args.sums += n * one.gates * one.lanes;
+          args.h_in += n, args.c_in += n, args.h_out += n, args.c_out += n, args.y += n;
+          kernels->fused_forward[cell->cell](&args);
+        }
+      EXPECT(test_same_bits(all.h_out, one.h_out, (size_t)(rows * hidden)), "%s h, rows %d", cell->name, rows);
+      EXPECT(test_same_bits(all.c, one.c, (size_t)(rows * hidden)), "%s c, rows %d", cell->name, rows);
+    }
+}
+
+/* y takes up what is there. */
+static void merges(const void *row) {
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
+  rondo_context *ctx = kernels ? cpu_host() : NULL;
+  if (!ctx) return;
+  for (int merge = RONDO_SUM; merge <= RONDO_AVE; merge++) {
+    int rows = 3, hidden = kernels->lanes + 1, count = rows * hidden;
+    fused_case f = fused_make(kernels, ctx, RONDO_RNN, rows, hidden, 0);
+    float *other = cpu_filled(ctx, (size_t)count, 6);
+    memcpy(f.y, other, (size_t)count * sizeof(float));
+    f.args.merge = (rondo_merge)merge;
+    kernels->fused_forward[RONDO_RNN](&f.args);
+    for (int i = 0; i < count; i++) {
+      float sum = other[i] + f.h_out[i], product_of = other[i] * f.h_out[i];
+      float expected = merge == RONDO_SUM ? sum : merge == RONDO_MUL ? product_of : sum / 2;
+      EXPECT(f.y[i] == expected, "merge %d at %d: %g is not %g", merge, i, (double)f.y[i], (double)expected);
+    }
   }
 }
 
@@ -265,84 +320,29 @@ static void same_bits(const void *row) {
  * neighbours. */
 static void specials(const void *row) {
   static const float values[] = {0.0f, -0.0f, 30.0f, -30.0f, 1e4f, -1e4f, INFINITY, -INFINITY, FLT_MIN, -FLT_MIN};
-  enum { VALUES = sizeof values / sizeof *values };
-  const rondo_cpu_kernels *kernels = kernels_of(row);
-  rondo_context *ctx = kernels ? host() : NULL;
+  enum { VALUES = sizeof values / sizeof *values, HIDDEN = 19 };
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
+  rondo_context *ctx = kernels ? cpu_host() : NULL;
   if (!ctx) return;
-  for (int rows = 1; rows <= 7; rows++) {
-    lstm_case l = lstm_make(kernels, ctx, rows, 19, 0);
-    for (int i = 0; i < rows * 4 * l.units; i++)
-      l.sums[i] = values[(int)(VALUES * 0.5 * (1 + problem_random(test_seed(), 5, (uint64_t)(i + 1000 * rows))))];
-    for (int i = 0; i < rows * 19; i++) {
-      l.c[i] = values[(int)(VALUES * 0.5 * (1 + problem_random(test_seed(), 6, (uint64_t)(i + 1000 * rows))))];
-      l.h[i] *= 0x1p-20f;
+  for (const struct cell_row *cell = cells; cell->name; cell++)
+    for (int rows = 1; rows <= 7; rows++) {
+      fused_case f = fused_make(kernels, ctx, cell->cell, rows, HIDDEN, 0);
+      for (int i = 0; i < rows * f.gates * f.units; i++)
+        f.sums[i] = values[(int)(VALUES * 0.5 * (1 + problem_random(test_seed(), 5, (uint64_t)(i + 1000 * rows))))];
+      for (int i = 0; i < rows * HIDDEN; i++) {
+        f.c[i] = values[(int)(VALUES * 0.5 * (1 + problem_random(test_seed(), 6, (uint64_t)(i + 1000 * rows))))];
+        f.h[i] *= 0x1p-20f;
+      }
+      for (int j = 0; j < HIDDEN; j++) f.h[(rows - 1) * HIDDEN + j] = rows > 1 ? NAN : 0;
+      check_fused(kernels, &f);
     }
-    for (int j = 0; j < 19; j++) l.h[(rows - 1) * 19 + j] = rows > 1 ? NAN : 0;
-    check_lstm(kernels, &l);
-  }
 }
-
-/* ---- words ------------------------------------------------------------------------------------------------------- */
-
-static double exact_sigmoid(double x) {
-  return 1 / (1 + exp(-x));
-}
-
-/* A word over a sweep of every exponent and both signs, between low and high. */
-static void check_word(const char *name, rondo_cpu_map *word, double exact(double), double bound, float low,
-                       float high) {
-  enum { MANY = 1 << 12 };
-  static const uint32_t stride = 4099; /* of bit patterns; a prime */
-  float in[MANY], out[MANY];
-  double worst = 0;
-  uint64_t bits = 0;
-  while (bits <= UINT32_MAX) {
-    int count = 0;
-    for (; count < MANY && bits <= UINT32_MAX; bits += stride) {
-      uint32_t pattern = (uint32_t)bits;
-      memcpy(&in[count], &pattern, sizeof pattern);
-      if (in[count] >= low && in[count] <= high) count++;
-    }
-    word(count, in, out);
-    for (int i = 0; i < count; i++) {
-      double expected = exact(in[i]);
-      worst = compare_worst(worst, share(out[i], expected, bound * u * fabs(expected) + FLT_MIN));
-    }
-  }
-  EXPECT_RATIO(worst, "%s", name);
-}
-
-static float word_at(rondo_cpu_map *word, float x) {
-  float y = 0;
-  word(1, &x, &y);
-  return y;
-}
-
-static void words(const void *row) {
-  const rondo_cpu_kernels *kernels = kernels_of(row);
-  if (!kernels) return;
-  check_word("exp", kernels->exp, exp, exp_bound, -87.3f, 88.37f);
-  check_word("sigmoid", kernels->sigmoid, exact_sigmoid, sigmoid_bound, -FLT_MAX, FLT_MAX);
-  check_word("tanh", kernels->tanh, tanh, tanh_bound, -FLT_MAX, FLT_MAX);
-  EXPECT(word_at(kernels->exp, 88.4f) == INFINITY && word_at(kernels->exp, INFINITY) == INFINITY, "exp overflows");
-  EXPECT(word_at(kernels->exp, -INFINITY) <= 1.1 * FLT_MIN, "exp(-inf) is %g",
-         (double)word_at(kernels->exp, -INFINITY));
-  EXPECT(word_at(kernels->sigmoid, INFINITY) == 1 && word_at(kernels->sigmoid, -INFINITY) == 0, "sigmoid saturates");
-  EXPECT(word_at(kernels->tanh, INFINITY) == 1 && word_at(kernels->tanh, -INFINITY) == -1, "tanh saturates");
-  EXPECT(!signbit(word_at(kernels->tanh, 0.0f)) && signbit(word_at(kernels->tanh, -0.0f)), "tanh keeps the sign of 0");
-  EXPECT(
-      isnan(word_at(kernels->exp, NAN)) && isnan(word_at(kernels->sigmoid, NAN)) && isnan(word_at(kernels->tanh, NAN)),
-      "NaN gives NaN");
-}
-
-#define ISA_TEST(name)                                                                                                 \
-  { #name, name, TEST_TABLE(isas) }
 
 const test_suite test_kernels_cpu = {"KernelsCpu", TEST_ONCE,
-                                     (const test_row[]){ISA_TEST(project),
-                                                        ISA_TEST(lstm),
-                                                        ISA_TEST(lstm_parts),
-                                                        ISA_TEST(same_bits),
-                                                        ISA_TEST(specials),
-                                                        ISA_TEST(words),
+                                     (const test_row[]){CPU_TEST(product),
+                                                        CPU_TEST(fused),
+                                                        CPU_TEST(fused_parts),
+                                                        CPU_TEST(same_bits),
+                                                        CPU_TEST(merges),
+                                                        CPU_TEST(specials),
                                                         {0}}};

@@ -1,15 +1,11 @@
 /* test_kernels_cuda.c - every kernel of src/kernels/kernels.inc against its _ref twin on the host, through the plain C
- * face that stepwise.c uses. */
-#include "compare.h"
-#include "harness.h"
-#include "internal.h"
-
-#include "kernels/kernels.h"
+ * face that the backend uses. Here the rows and Dense; the cells in test_kernels_cuda_cells.c. */
+#include "kernels_cuda.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { RANDOM_X = 1, RANDOM_GATES, RANDOM_BIAS, RANDOM_STATE };
+/* ---- Tools ------------------------------------------------------------------------------------------------------- */
 
 static const rondo_kernel *kernel_named(const rondo_context *ctx, const char *name) {
   for (int i = 0; i < ctx->ops->kernel_count; i++)
@@ -18,7 +14,7 @@ static const rondo_kernel *kernel_named(const rondo_context *ctx, const char *na
   return NULL;
 }
 
-static void launch(rondo_context *ctx, const char *name, const void *args) {
+void kernel_launch(rondo_context *ctx, const char *name, const void *args) {
   const rondo_kernel *kernel = kernel_named(ctx, name);
   if (!kernel) return;
   int error = kernel->launch(args, NULL);
@@ -26,21 +22,64 @@ static void launch(rondo_context *ctx, const char *name, const void *args) {
   EXPECT_OK(rondo_synchronize(ctx));
 }
 
-static float *random_floats(size_t count, uint64_t stream, float scale) {
-  float *values = test_memory(count * sizeof *values);
-  for (size_t i = 0; i < count; i++) values[i] = scale * problem_random(test_seed(), stream, i);
-  return values;
+kernel_array kernel_random(rondo_context *ctx, size_t count, uint64_t stream, float scale) {
+  kernel_array a = {test_memory((count + 1) * sizeof(float)), buffer_floats(ctx, count), count};
+  for (size_t i = 0; i < count; i++) a.here[i] = scale * problem_random(test_seed(), stream, i);
+  if (a.there) buffer_write(ctx, a.there, a.here, count * sizeof(float));
+  return a;
 }
 
-extern const test_suite test_kernels_cuda;
-
-static int has_row(const char *name) {
-  const test_row *row = test_kernels_cuda.rows;
-  while (row->name && strcmp(row->name, name) != 0) row++;
-  return row->name != NULL;
+kernel_array kernel_poison(rondo_context *ctx, size_t count) {
+  kernel_array a = {NULL, buffer_floats(ctx, count), count};
+  if (!a.there) return a;
+  buffer_poison(ctx, a.there, count);
+  a.here = kernel_download(ctx, a);
+  return a;
 }
 
-/* Exactly what every kernel of the list is called, that no other exists, and that each has a test of its name here. */
+float *kernel_download(rondo_context *ctx, kernel_array array) {
+  return buffer_download(ctx, NULL, array.there, array.count);
+}
+
+/* Host bytes on the device. */
+static void *upload(rondo_context *ctx, const void *host, size_t bytes) {
+  void *there = buffer_new(ctx, bytes);
+  if (there) buffer_write(ctx, there, host, bytes);
+  return there;
+}
+
+/* The steps of row r, the longest first: T, T, T - 1, ..., and 0 for the last one. */
+static int steps_of(int r, int batch, int timesteps) {
+  int steps = r == 0 || r < batch - 1 ? timesteps - r / 2 : 0;
+  return steps < 0 ? 0 : steps;
+}
+
+kernel_rows kernel_rows_make(rondo_context *ctx, kernel_rows_kind kind, int batch, int timesteps, int step) {
+  kernel_rows rows = {.batch = batch, .states = batch};
+  rows.here = rows.there = (rondo_step){.rows = batch, .step = step, .timesteps = timesteps};
+  if (kind == ROWS_FULL) return rows;
+  size_t n = (size_t)batch, t = (size_t)timesteps;
+  rondo_row *row = test_memory(n * sizeof *row);
+  int32_t *position = test_memory(n * t * sizeof *position);
+  rows.states = 2 * batch + 1;
+  rows.here.rows = 0;
+  for (int r = 0; r < batch; r++) {
+    int state = 2 * ((r + 1) % batch) + 1, count = steps_of(r, batch, timesteps), free = timesteps - count;
+    row[r] = (rondo_row){batch - 1 - r, r % 3 == 1 ? ~state : state, count, r % 2 ? free : free / 2};
+    rows.here.rows += count > step;
+    for (int p = 0, s = 0; s < count; p++) /* free of them are left out, here and there */
+      if ((p + r) % 2 || p - s >= free) position[(size_t)r * t + (size_t)s++] = p;
+  }
+  rows.there.rows = rows.here.rows;
+  rows.here.row = row;
+  rows.there.row = upload(ctx, row, n * sizeof *row);
+  if (kind != ROWS_MASK) return rows;
+  rows.here.position = position;
+  rows.there.position = upload(ctx, position, n * t * sizeof *position);
+  return rows;
+}
+
+/* Exactly what every kernel of the list is called, and that no other exists. */
 static void list_is_complete(const void *parameter) {
   static const char *const names[] = {
 #define RONDO_KERNEL(name) #name,
@@ -52,10 +91,64 @@ static void list_is_complete(const void *parameter) {
   if (!ctx) return;
   int count = (int)(sizeof names / sizeof *names);
   EXPECT(ctx->ops->kernel_count == count, "the backend has %d kernels, the list %d", ctx->ops->kernel_count, count);
-  for (int i = 0; i < count; i++) {
-    kernel_named(ctx, names[i]);
-    EXPECT(has_row(names[i]), "this suite has no row %s", names[i]);
+  for (int i = 0; i < count; i++) kernel_named(ctx, names[i]);
+}
+
+/* ---- words_upload, mask_positions -------------------------------------------------------------------------------- */
+
+/* Around the sizes of its kernels' parameters; nothing beside the words is written, and they may go at once. */
+static void words_upload(const void *parameter) {
+  (void)parameter;
+  static const int counts[] = {1, 128, 239, 240, 241, 999, 1000, 1001, RONDO_MOST_WORDS - 1, RONDO_MOST_WORDS};
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  kernel_array to = kernel_poison(ctx, RONDO_MOST_WORDS + 8);
+  kernel_array words = kernel_random(ctx, RONDO_MOST_WORDS, RANDOM_X, 1);
+  if (!to.there || !words.there) return;
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    uint32_t *copy = test_memory((size_t)counts[i] * sizeof *copy);
+    rondo_words_upload_args args = {(uint32_t *)(void *)(to.there + 4), copy, counts[i]};
+    buffer_poison(ctx, to.there, to.count);
+    memcpy(copy, words.here, (size_t)counts[i] * sizeof *copy);
+    const rondo_kernel *kernel = kernel_named(ctx, "words_upload");
+    EXPECT(kernel && kernel->launch(&args, NULL) == 0, "%d words are not uploaded", counts[i]);
+    memset(copy, 0, (size_t)counts[i] * sizeof *copy);
+    float *expected = test_memory(to.count * sizeof *expected), *got = kernel_download(ctx, to);
+    memcpy(expected, to.here, to.count * sizeof *expected);
+    args.to = (uint32_t *)(void *)(expected + 4), args.words = (const uint32_t *)(const void *)words.here;
+    rondo_words_upload_ref(&args);
+    EXPECT(test_same_bits(expected, got, to.count), "%d words came otherwise", counts[i]);
   }
+}
+
+typedef struct mask_row {
+  const char *name;
+  int n, t, density; /* of 16 positions so many are set */
+} mask_row;
+
+static const mask_row mask_rows[] = {{"one", 1, 1, 16},     {"word", 3, 32, 8},   {"more", 5, 33, 8},
+                                     {"less", 4, 31, 8},    {"none", 5, 40, 0},   {"all", 5, 70, 16},
+                                     {"long", 2, 1000, 13}, {"tall", 130, 37, 3}, {0}};
+
+static void mask_positions(const void *parameter) {
+  const mask_row *m = parameter;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  size_t words = (size_t)(m->t + 31) / 32, count = (size_t)m->n * (size_t)m->t;
+  uint32_t *bits = test_memory((size_t)m->n * words * sizeof *bits);
+  for (size_t i = 0; i < count; i++) {
+    size_t r = i / (size_t)m->t, p = i % (size_t)m->t;
+    int set = (problem_random(test_seed(), RANDOM_X, i) + 1) * 8 < (float)m->density;
+    bits[r * words + p / 32] |= (uint32_t)set << p % 32;
+  }
+  kernel_array to = kernel_poison(ctx, count);
+  rondo_mask_positions_args args = {m->n, m->t, upload(ctx, bits, (size_t)m->n * words * sizeof *bits),
+                                    (int32_t *)(void *)to.there};
+  if (!to.there || !args.bits) return;
+  kernel_launch(ctx, "mask_positions", &args);
+  args.bits = bits, args.position = (int32_t *)(void *)to.here;
+  rondo_mask_positions_ref(&args);
+  EXPECT(test_same_bits(to.here, kernel_download(ctx, to), count), "positions differ from the twin's");
 }
 
 /* ---- hx_gather --------------------------------------------------------------------------------------------------- */
@@ -67,278 +160,222 @@ typedef struct gather_row {
   int shift;    /* floats by which x stands beside an aligned address */
   int with_h;   /* 0: no, 1: zeros, 2: h_0 */
   int reversed; /* x_timestep is negative */
+  kernel_rows_kind kind;
+  int step; /* the first of the steps */
 } gather_row;
 
 static const gather_row gather_rows[] = {
-    {"one", 1, 1, 1, 1, 0, 0, 2, 0},
-    {"fours", 3, 5, 8, 12, 0, 0, 2, 0},
-    {"fours_gap", 3, 5, 8, 12, 4, 0, 2, 0},
-    {"fours_zeros", 3, 5, 12, 8, 0, 0, 1, 0},
-    {"fours_without_h", 3, 5, 8, 4, 0, 0, 0, 0},
-    {"fours_reversed", 2, 7, 8, 4, 0, 0, 2, 1},
-    {"fours_but_shifted", 3, 5, 8, 12, 0, 1, 2, 0},
-    {"fours_but_odd_gap", 3, 5, 8, 12, 1, 0, 2, 0},
-    {"odd_c", 4, 3, 7, 8, 0, 0, 2, 0},
-    {"odd_h", 4, 3, 8, 9, 3, 0, 2, 0},
-    {"odd_zeros", 2, 3, 3, 5, 2, 3, 1, 1},
-    {"wide", 2, 2, 520, 4, 0, 0, 2, 0},     /* more groups of four than a block has threads */
-    {"wide_odd", 2, 2, 3, 261, 1, 0, 2, 0}, /* more columns */
-    {"tall", 300, 2, 2, 1, 0, 0, 2, 0},     /* more rows than one block takes */
-    {"long", 1, 65600, 1, 1, 0, 0, 2, 0},   /* more timesteps than a grid's z */
+    {"one", 1, 1, 1, 1, 0, 0, 2, 0, ROWS_FULL, 0},
+    {"fours", 3, 5, 8, 12, 0, 0, 2, 0, ROWS_FULL, 0},
+    {"fours_gap", 3, 5, 8, 12, 4, 0, 2, 0, ROWS_FULL, 0},
+    {"fours_zeros", 3, 5, 12, 8, 0, 0, 1, 0, ROWS_FULL, 0},
+    {"fours_later", 3, 5, 8, 4, 0, 0, 0, 0, ROWS_FULL, 2},
+    {"fours_reversed", 2, 7, 8, 4, 0, 0, 2, 1, ROWS_FULL, 0},
+    {"fours_but_shifted", 3, 5, 8, 12, 0, 1, 2, 0, ROWS_FULL, 0},
+    {"fours_but_odd_gap", 3, 5, 8, 12, 1, 0, 2, 0, ROWS_FULL, 0},
+    {"fours_first", 7, 5, 8, 4, 0, 0, 2, 0, ROWS_FIRST, 0},
+    {"fours_mask", 7, 5, 8, 4, 4, 0, 2, 1, ROWS_MASK, 0},
+    {"mask_later", 7, 5, 8, 4, 0, 0, 0, 0, ROWS_MASK, 2},
+    {"odd_c", 4, 3, 7, 8, 0, 0, 2, 0, ROWS_FULL, 0},
+    {"odd_h", 4, 3, 8, 9, 3, 0, 2, 0, ROWS_FULL, 0},
+    {"odd_zeros", 2, 3, 3, 5, 2, 3, 1, 1, ROWS_FULL, 0},
+    {"odd_first", 9, 4, 3, 5, 2, 3, 2, 1, ROWS_FIRST, 0},
+    {"odd_mask", 9, 4, 3, 5, 2, 0, 2, 0, ROWS_MASK, 0},
+    {"mask_zeros", 9, 4, 3, 5, 2, 0, 1, 0, ROWS_MASK, 0},
+    {"without_h", 3, 4, 5, 0, 0, 0, 0, 0, ROWS_FULL, 0},
+    {"wide", 2, 2, 520, 4, 0, 0, 2, 0, ROWS_FULL, 0},     /* more groups of four than a block has threads */
+    {"wide_odd", 2, 2, 3, 261, 1, 0, 2, 0, ROWS_FULL, 0}, /* more columns */
+    {"tall", 300, 2, 2, 1, 0, 0, 2, 0, ROWS_MASK, 0},     /* more rows than one block takes */
+    {"long", 1, 65600, 1, 1, 0, 0, 2, 0, ROWS_FULL, 0},   /* more timesteps than a grid's z */
     {0},
 };
 
 static void hx_gather(const void *parameter) {
-  const gather_row *r = parameter;
+  const gather_row *g = parameter;
   rondo_context *ctx = test_context();
   if (!ctx) return;
-  ptrdiff_t x_row = r->c + r->gap, hx_row = (r->h + r->c + 3) / 4 * 4 + r->gap, h_row = r->h + r->gap;
-  size_t rows = (size_t)r->n * (size_t)r->t;
-  size_t x_count = rows * (size_t)x_row + (size_t)r->shift, hx_count = rows * (size_t)hx_row;
-  size_t h_count = (size_t)(r->n * h_row);
-  float *x = random_floats(x_count, RANDOM_X, 1), *h_0 = random_floats(h_count, RANDOM_STATE, 1);
-  float *hx = buffer_floats(ctx, hx_count), *x_there = buffer_floats(ctx, x_count),
-        *h_there = buffer_floats(ctx, h_count);
-  if (!hx || !x_there || !h_there) return;
-  buffer_poison(ctx, hx, hx_count);
-  buffer_write(ctx, x_there, x, x_count * sizeof *x);
-  buffer_write(ctx, h_there, h_0, h_count * sizeof *h_0);
-  ptrdiff_t step = r->n * x_row, first = r->shift + (r->reversed ? (r->t - 1) * step : 0);
-  rondo_hx_gather_args args = {.batch = r->n,
-                               .timesteps = r->t,
-                               .input_size = r->c,
-                               .hidden_size = r->h,
-                               .x = x_there + first,
+  kernel_rows rows = kernel_rows_make(ctx, g->kind, g->n, g->t, g->step);
+  ptrdiff_t x_row = g->c + g->gap, hx_row = (g->h + g->c + 3) / 4 * 4 + g->gap, h_row = g->h + g->gap;
+  size_t all = (size_t)g->n * (size_t)g->t;
+  kernel_array x = kernel_random(ctx, all * (size_t)x_row + (size_t)g->shift, RANDOM_X, 1);
+  kernel_array h_0 = kernel_random(ctx, (size_t)(rows.states * h_row) + 1, RANDOM_STATE, 1);
+  kernel_array hx = kernel_poison(ctx, (size_t)(g->n * (g->t - g->step) * hx_row));
+  if (!x.there || !h_0.there || !hx.there) return;
+  ptrdiff_t step = g->n * x_row, first = g->shift + (g->reversed ? (g->t - 1) * step : 0);
+  rondo_hx_gather_args args = {.step = rows.there,
+                               .steps = g->t - g->step,
+                               .input_size = g->c,
+                               .output_size = g->h,
+                               .batch = g->n,
+                               .x = x.there + first,
                                .x_sequence = x_row,
-                               .x_timestep = r->reversed ? -step : step,
-                               .hx = hx,
+                               .x_timestep = g->reversed ? -step : step,
+                               .hx = hx.there,
                                .hx_row = hx_row,
-                               .with_h = r->with_h != 0,
-                               .h_0 = {r->with_h == 2 ? h_there : NULL, h_row}};
-  float *expected = buffer_download(ctx, NULL, hx, hx_count); /* poison, so that what stays untouched is compared too */
-  launch(ctx, "hx_gather", &args);
-  float *got = buffer_download(ctx, NULL, hx, hx_count);
-  args.x = x + first;
-  args.hx = expected;
-  if (args.h_0.at) args.h_0.at = h_0;
+                               .with_h = g->with_h != 0,
+                               .h_0 = {g->with_h == 2 ? h_0.there : NULL, h_row}};
+  kernel_launch(ctx, "hx_gather", &args);
+  args.step = rows.here, args.x = x.here + first, args.hx = hx.here;
+  if (args.h_0.at) args.h_0.at = h_0.here;
   rondo_hx_gather_ref(&args);
-  EXPECT(test_same_bits(got, expected, hx_count), "hx differs from its twin's, or was written outside its columns");
+  EXPECT(test_same_bits(kernel_download(ctx, hx), hx.here, hx.count),
+         "hx differs from its twin's, or was written outside its columns");
 }
 
-/* ---- lstm_cell_forward ------------------------------------------------------------------------------------------- */
+/* ---- rows_fill, rows_idle ---------------------------------------------------------------------------------------- */
 
-typedef struct cell_row {
+typedef struct rest_row {
   const char *name;
-  int n, h, gap; /* gap: floats between rows of everything but gates */
-  int shift;     /* floats by which the outputs stand beside an aligned address */
-  float scale;   /* of the gate sums */
-  int zero_c;    /* c_in NULL */
-  int in_place;  /* c_out is c_in */
-  int outputs;   /* bits: c_out, h_next, y, y_last, h_n */
-} cell_row;
+  kernel_rows_kind kind;
+  int n, t, o, gap, zero, reversed;
+  rondo_merge merge;
+} rest_row;
 
-enum { OUTPUTS = 5, ALL = 31 };
+static const rest_row rest_rows[] = {{"fours_first", ROWS_FIRST, 7, 5, 8, 0, 0, 0, RONDO_CONCAT},
+                                     {"fours_mask", ROWS_MASK, 7, 5, 8, 4, 0, 1, RONDO_CONCAT},
+                                     {"odd_first", ROWS_FIRST, 9, 4, 5, 0, 0, 1, RONDO_CONCAT},
+                                     {"odd_mask", ROWS_MASK, 9, 6, 5, 2, 0, 0, RONDO_CONCAT},
+                                     {"zero", ROWS_MASK, 9, 6, 5, 0, 1, 0, RONDO_CONCAT},
+                                     {"sum", ROWS_MASK, 9, 6, 5, 0, 1, 0, RONDO_SUM},
+                                     {"mul", ROWS_FIRST, 9, 6, 4, 0, 1, 1, RONDO_MUL},
+                                     {"ave", ROWS_MASK, 9, 6, 5, 0, 1, 0, RONDO_AVE},
+                                     {"idle", ROWS_MASK, 3, 1, 4, 0, 0, 0, RONDO_CONCAT},
+                                     {"wide", ROWS_MASK, 5, 4, 600, 0, 0, 0, RONDO_CONCAT},
+                                     {"tall", ROWS_FIRST, 300, 3, 3, 0, 0, 0, RONDO_CONCAT},
+                                     {0}};
 
-static const cell_row cell_rows[] = {
-    {"one", 1, 1, 0, 0, 4, 0, 0, ALL},
-    {"fours", 3, 8, 0, 0, 4, 0, 0, ALL},
-    {"fours_gap", 5, 12, 8, 0, 4, 0, 0, ALL},
-    {"fours_in_place", 3, 16, 0, 0, 4, 0, 1, ALL},
-    {"fours_zero_c", 3, 8, 0, 0, 4, 1, 0, ALL},
-    {"fours_but_shifted", 3, 8, 0, 1, 4, 0, 0, ALL},
-    {"fours_but_odd_gap", 3, 8, 3, 0, 4, 0, 1, ALL},
-    {"odd", 4, 7, 0, 0, 4, 0, 0, ALL},
-    {"odd_in_place", 4, 9, 2, 2, 4, 0, 1, ALL},
-    {"tiny", 3, 8, 0, 0, 1e-5f, 0, 0, ALL},
-    {"saturated", 3, 33, 0, 0, 200, 0, 0, ALL},
-    {"wide", 2, 520, 0, 0, 4, 0, 0, ALL},
-    {"wide_odd", 2, 261, 1, 0, 4, 0, 0, ALL},
-    {"tall", 300, 3, 0, 0, 4, 0, 0, ALL},
-    {"c_only", 3, 8, 0, 0, 4, 0, 0, 1},
-    {"h_next_only", 3, 8, 4, 0, 4, 0, 0, 2},
-    {"y_only", 3, 5, 0, 0, 4, 0, 0, 4},
-    {"y_last_only", 3, 8, 0, 0, 4, 0, 0, 8},
-    {"h_n_only", 3, 8, 0, 0, 4, 0, 0, 16},
-    {"nothing", 3, 8, 0, 0, 4, 0, 0, 0},
-    {0},
-};
-
-/* A value in double and the bound of what float may differ from it. */
-typedef struct near {
-  double value, error;
-} near;
-
-/* Roundings, in units of 2^-24 of the value: what device.cuh states for sigmoid (3 ulp, an ulp is at most two), and
- * CUDA for tanhf (2 ulp). The sum of the argument adds one rounding of it, through the slope; where that is small next
- * to the value (a tail of the sigmoid) the slope is the value itself. */
-static const double unit = 0x1p-24;
-
-static near sigmoid_near(double a, double a_error) {
-  double s = 1 / (1 + exp(-a));
-  return (near){s, s * (expm1(a_error) + 6 * unit) + 0x1p-126};
-}
-
-static near tanh_near(double a, double a_error) {
-  double slope = a_error < fabs(a) ? 1 - pow(tanh(fabs(a) - a_error), 2) : 1;
-  return (near){tanh(a), slope * a_error + 4 * unit * fabs(tanh(a)) + 0x1p-126};
-}
-
-static near times(near a, near b) {
-  double most = (fabs(a.value) + a.error) * (fabs(b.value) + b.error);
-  return (near){a.value * b.value, most - fabs(a.value * b.value) + unit * most + 0x1p-126};
-}
-
-static void cell_near(const rondo_lstm_cell_forward_args *args, ptrdiff_t n, ptrdiff_t j, near *c, near *h) {
-  near gate[4];
-  ptrdiff_t H = args->hidden_size;
-  for (int l = 0; l < 4; l++) {
-    double a = (double)args->gates[(n * 4 + l) * H + j] + args->bias[l * H + j];
-    gate[l] = l == 2 ? tanh_near(a, unit * fabs(a)) : sigmoid_near(a, unit * fabs(a));
-  }
-  near c_in = {args->c_in.at ? args->c_in.at[n * args->c_in.stride + j] : 0.0, 0};
-  near kept = times(gate[1], c_in), added = times(gate[0], gate[2]);
-  c->value = kept.value + added.value;
-  c->error = kept.error + added.error + unit * (fabs(c->value) + kept.error + added.error);
-  *h = times(gate[3], tanh_near(c->value, c->error));
-}
-
-/* Everything of one launch: host arrays, and their copies on the device. */
-typedef struct cell_case {
-  rondo_lstm_cell_forward_args here, there;
-  size_t count, gates_count, bias_count; /* count: of each array of rows */
-  float *outputs_here[OUTPUTS], *outputs_there[OUTPUTS];
-} cell_case;
-
-static rondo_rows *output(rondo_lstm_cell_forward_args *args, int i) {
-  rondo_rows *outputs[OUTPUTS] = {&args->c_out, &args->h_next, &args->y, &args->y_last, &args->h_n};
-  return outputs[i];
-}
-
-static int cell_inputs(rondo_context *ctx, const cell_row *r, cell_case *c) {
-  ptrdiff_t stride = r->h + r->gap;
-  c->count = (size_t)(r->n * stride + r->shift);
-  c->gates_count = (size_t)(r->n * 4 * r->h);
-  c->bias_count = (size_t)(4 * r->h);
-  float *gates = random_floats(c->gates_count, RANDOM_GATES, r->scale);
-  float *bias = random_floats(c->bias_count, RANDOM_BIAS, r->scale / 4),
-        *state = random_floats(c->count, RANDOM_STATE, 2);
-  float *gates_there = buffer_floats(ctx, c->gates_count), *bias_there = buffer_floats(ctx, c->bias_count);
-  float *state_there = buffer_floats(ctx, c->count);
-  if (!gates_there || !bias_there || !state_there) return 0;
-  buffer_write(ctx, gates_there, gates, c->gates_count * sizeof *gates);
-  buffer_write(ctx, bias_there, bias, c->bias_count * sizeof *bias);
-  buffer_write(ctx, state_there, state, c->count * sizeof *state);
-  c->here = (rondo_lstm_cell_forward_args){.batch = r->n,
-                                           .hidden_size = r->h,
-                                           .gates = gates,
-                                           .bias = bias,
-                                           .c_in = {r->zero_c ? NULL : state + r->shift, stride}};
-  c->there = (rondo_lstm_cell_forward_args){.batch = r->n,
-                                            .hidden_size = r->h,
-                                            .gates = gates_there,
-                                            .bias = bias_there,
-                                            .c_in = {r->zero_c ? NULL : state_there + r->shift, stride}};
-  c->outputs_there[0] = r->in_place ? state_there : NULL;
-  return 1;
-}
-
-static int cell_outputs(rondo_context *ctx, const cell_row *r, cell_case *c) {
-  for (int i = 0; i < OUTPUTS; i++) {
-    if (!c->outputs_there[i]) {
-      c->outputs_there[i] = buffer_floats(ctx, c->count);
-      if (!c->outputs_there[i]) return 0;
-      buffer_poison(ctx, c->outputs_there[i], c->count);
-    }
-    c->outputs_here[i] = buffer_download(ctx, NULL, c->outputs_there[i], c->count);
-    if (r->outputs >> i & 1) *output(&c->there, i) = (rondo_rows){c->outputs_there[i] + r->shift, r->h + r->gap};
-    if (r->outputs >> i & 1) *output(&c->here, i) = (rondo_rows){c->outputs_here[i] + r->shift, r->h + r->gap};
-  }
-  return 1;
-}
-
-/* Gaps and unwanted outputs keep every bit; the rest is within its bound. */
-static void compare_cell(const cell_row *r, const cell_case *c, int i, const float *got) {
-  const float *expected = c->outputs_here[i];
-  ptrdiff_t stride = r->h + r->gap;
-  double worst = 0;
-  for (size_t k = 0; k < c->count; k++) {
-    ptrdiff_t at = (ptrdiff_t)k - r->shift, n = at / stride, j = at % stride;
-    if (at < 0 || j >= r->h || !(r->outputs >> i & 1)) {
-      if (!EXPECT(test_same_bits(got + k, expected + k, 1), "output %d was written outside its rows, at %zu", i, k))
-        return;
-      continue;
-    }
-    near cell, h;
-    cell_near(&c->here, n, j, &cell, &h);
-    double bound = i == 0 ? cell.error : h.error, error = fabs((double)got[k] - expected[k]);
-    bound += unit * fabs((double)expected[k]) + 0x1p-149; /* the twin's own rounding to float */
-    worst = compare_worst(worst, error / bound);
-  }
-  EXPECT_RATIO(worst, "output %d of the cell", i);
-}
-
-static void lstm_cell_forward(const void *parameter) {
-  const cell_row *r = parameter;
-  rondo_context *ctx = test_context();
-  cell_case c = {0};
-  if (!ctx || !cell_inputs(ctx, r, &c) || !cell_outputs(ctx, r, &c)) return;
-  launch(ctx, "lstm_cell_forward", &c.there);
-  rondo_lstm_cell_forward_ref(&c.here);
-  for (int i = 0; i < OUTPUTS; i++) compare_cell(r, &c, i, buffer_download(ctx, NULL, c.outputs_there[i], c.count));
-}
-
-/* Sums that float's functions must get exactly, and that a NaN or an infinity stays in its unit. */
-static void lstm_cell_forward_special(const void *parameter) {
-  enum { H = 8, N = 2 };
-  (void)parameter;
+static void rows_fill(const void *parameter) {
+  const rest_row *f = parameter;
   rondo_context *ctx = test_context();
   if (!ctx) return;
-  float gates[N][4][H], bias[4][H] = {{0}}, c_in[N][H], c[N][H], h[N][H];
-  for (int n = 0; n < N; n++)
-    for (int j = 0; j < H; j++) {
-      for (int l = 0; l < 4; l++) gates[n][l][j] = 0;
-      c_in[n][j] = 1;
-    }
-  gates[0][0][1] = NAN;
-  gates[0][1][2] = INFINITY;  /* f = 1: c is kept, i * g adds nothing */
-  gates[0][1][3] = -INFINITY; /* f = 0: c is forgotten */
-  gates[0][2][4] = INFINITY;  /* g = 1, i = 1/2 */
-  gates[0][3][5] = -INFINITY; /* o = 0 */
-  gates[0][3][6] = -1000;     /* o = 0 too: exp overflows */
-  c_in[0][7] = INFINITY;
-  float *gates_there = buffer_floats(ctx, N * 4 * H), *bias_there = buffer_floats(ctx, 4 * H);
-  float *c_there = buffer_floats(ctx, N * H), *h_there = buffer_floats(ctx, N * H);
-  if (!gates_there || !bias_there || !c_there || !h_there) return;
-  buffer_write(ctx, gates_there, gates, sizeof gates);
-  buffer_write(ctx, bias_there, bias, sizeof bias);
-  buffer_write(ctx, c_there, c_in, sizeof c_in);
-  launch(ctx, "lstm_cell_forward",
-         &(rondo_lstm_cell_forward_args){.batch = N,
-                                         .hidden_size = H,
-                                         .gates = gates_there,
-                                         .bias = bias_there,
-                                         .c_in = {c_there, H},
-                                         .c_out = {c_there, H},
-                                         .y = {h_there, H}});
-  buffer_download(ctx, c[0], c_there, N * H);
-  buffer_download(ctx, h[0], h_there, N * H);
-  const float expected[H] = {0.5f, NAN, 1, 0, 1, 0.5f, 0.5f, INFINITY};
-  for (int j = 0; j < H; j++) {
-    EXPECT(isnan(expected[j]) ? isnan(c[0][j]) : c[0][j] == expected[j], "c of unit %d is %g", j, (double)c[0][j]);
-    EXPECT(isnan(h[0][j]) == (j == 1), "h of unit %d is %g", j, (double)h[0][j]);
-    EXPECT(c[1][j] == 0.5f && h[1][j] == h[0][0], "the other row's c and h are %g and %g", (double)c[1][j],
-           (double)h[1][j]);
+  kernel_rows rows = kernel_rows_make(ctx, f->kind, f->n, f->t, 0);
+  ptrdiff_t row = f->o + f->gap, first = f->reversed ? (f->t - 1) * row : 0;
+  kernel_array y = kernel_random(ctx, (size_t)(f->n * f->t * row), RANDOM_OLD, 1);
+  if (!y.there) return;
+  rondo_rows_fill_args args = {.step = rows.there,
+                               .most = f->t,
+                               .output_size = f->o,
+                               .zero = f->zero,
+                               .y = y.there + first,
+                               .y_sequence = f->t * row,
+                               .y_timestep = f->reversed ? -row : row,
+                               .merge = f->merge};
+  args.step.rows = f->n;
+  kernel_launch(ctx, "rows_fill", &args);
+  args.step = rows.here, args.step.rows = f->n, args.y = y.here + first;
+  rondo_rows_fill_ref(&args);
+  EXPECT(test_same_bits(kernel_download(ctx, y), y.here, y.count), "y differs from the twin's");
+}
+
+/* h_0 and c_0 given and not, in place and not. */
+static void rows_idle(const void *parameter) {
+  const rest_row *f = parameter;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  kernel_rows rows = kernel_rows_make(ctx, f->kind, f->n, f->t, 0);
+  ptrdiff_t row = f->o + 1 + f->gap;
+  for (int in_place = 0; in_place < 2; in_place++) {
+    kernel_array h_0 = kernel_random(ctx, (size_t)(rows.states * row), RANDOM_STATE, 1);
+    kernel_array h_n = kernel_random(ctx, h_0.count, RANDOM_OLD, 1), c_n = kernel_random(ctx, h_0.count, RANDOM_H, 1);
+    kernel_array y_last = kernel_random(ctx, (size_t)(f->n * row), RANDOM_OLD, 1);
+    if (!h_0.there || !h_n.there || !c_n.there || !y_last.there) return;
+    if (in_place) h_n = h_0;
+    rondo_rows_idle_args args = {
+        rows.there.row,   rows.there.rows,  f->n - rows.there.rows, f->o,    f->o + 1, {h_0.there, row}, {NULL, row},
+        {h_n.there, row}, {c_n.there, row}, {y_last.there, row},    f->merge};
+    EXPECT(args.rows > 0, "no row is without a step");
+    kernel_launch(ctx, "rows_idle", &args);
+    args.row = rows.here.row;
+    args.h_0.at = h_0.here, args.h_n.at = h_n.here, args.c_n.at = c_n.here, args.y_last.at = y_last.here;
+    rondo_rows_idle_ref(&args);
+    EXPECT(test_same_bits(kernel_download(ctx, h_n), h_n.here, h_n.count), "h_n differs from the twin's");
+    EXPECT(test_same_bits(kernel_download(ctx, c_n), c_n.here, c_n.count), "c_n differs from the twin's");
+    EXPECT(test_same_bits(kernel_download(ctx, y_last), y_last.here, y_last.count), "y_last differs from the twin's");
   }
-  EXPECT(h[0][5] == 0 && h[0][6] == 0, "h of closed gates is %g and %g", (double)h[0][5], (double)h[0][6]);
-  EXPECT(h[0][7] == 0.5f, "h of infinite c is %g", (double)h[0][7]);
+}
+
+/* ---- dense_forward ----------------------------------------------------------------------------------------------- */
+
+typedef struct dense_row {
+  const char *name;
+  int n, t, h, gap, without; /* without: 1 y, 2 y_last */
+  rondo_function function;
+} dense_row;
+
+static const dense_row dense_rows[] = {{"one", 1, 1, 1, 0, 0, {RONDO_LINEAR, 0, 0}},
+                                       {"linear", 3, 4, 8, 0, 0, {RONDO_LINEAR, 0, 0}},
+                                       {"gelu", 3, 4, 7, 2, 0, {RONDO_GELU, 0, 0}},
+                                       {"y_alone", 3, 4, 7, 2, 2, {RONDO_TANH, 0, 0}},
+                                       {"last_alone", 3, 1, 7, 2, 1, {RONDO_TANH, 0, 0}},
+                                       {"wide", 3, 2, 300, 0, 0, {RONDO_SCALED_TANH, 0.7f, 1.5f}},
+                                       {"tall", 200, 2, 3, 0, 0, {RONDO_ELU, 0.5f, 0}},
+                                       {"softmax_one", 2, 2, 1, 0, 0, {RONDO_SOFTMAX, 0, 0}},
+                                       {"softmax", 3, 4, 10, 3, 0, {RONDO_SOFTMAX, 0, 0}},
+                                       {"softmax_warp", 2, 2, 256, 0, 0, {RONDO_SOFTMAX, 0, 0}},
+                                       {"softmax_block", 2, 2, 257, 0, 0, {RONDO_SOFTMAX, 0, 0}},
+                                       {"softmax_wide", 1, 2, 1000, 0, 0, {RONDO_SOFTMAX, 0, 0}},
+                                       {0}};
+
+/* What y of row i may be off by. */
+static void dense_near(const dense_row *d, const float *sums, const float *bias, near *row) {
+  for (int j = 0; j < d->h; j++) {
+    row[j] = near_add(near_exact((double)sums[j]), near_exact((double)bias[j]), compare_float.sum);
+    if (d->function.kind != RONDO_SOFTMAX) row[j] = near_function(row[j], d->function, compare_float);
+  }
+  if (d->function.kind == RONDO_SOFTMAX) near_softmax(row, d->h, compare_float);
+}
+
+static void dense_forward(const void *parameter) {
+  const dense_row *d = parameter;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  ptrdiff_t stride = d->h + d->gap, units = d->h;
+  size_t rows = (size_t)d->n * (size_t)d->t;
+  kernel_array sums = kernel_random(ctx, rows * (size_t)units, RANDOM_GATES, 6);
+  kernel_array bias = kernel_random(ctx, (size_t)units, RANDOM_BIAS, 1);
+  kernel_array y = kernel_poison(ctx, rows * (size_t)stride), last = kernel_poison(ctx, (size_t)(d->n * stride));
+  if (!sums.there || !bias.there || !y.there || !last.there) return;
+  rondo_dense_forward_args args = {.batch = d->n, .timesteps = d->t, .units = d->h, .activation = d->function};
+  args.y_sequence = d->t * stride, args.y_timestep = stride;
+  args.sums = sums.there, args.bias = bias.there, args.y = d->without & 1 ? NULL : y.there;
+  args.y_last = (rondo_rows){d->without & 2 ? NULL : last.there, stride};
+  kernel_launch(ctx, "dense_forward", &args);
+  float *got = kernel_download(ctx, y), *got_last = kernel_download(ctx, last);
+  args.sums = sums.here, args.bias = bias.here, args.y = args.y ? y.here : NULL;
+  args.y_last.at = args.y_last.at ? last.here : NULL;
+  rondo_dense_forward_ref(&args);
+  near *row = test_memory((size_t)units * sizeof *row);
+  double worst = 0;
+  for (ptrdiff_t i = 0; i < (ptrdiff_t)rows; i++) {
+    ptrdiff_t n = i % d->n, t = i / d->n, at = (n * d->t + t) * stride;
+    dense_near(d, sums.here + i * units, bias.here, row);
+    for (ptrdiff_t j = 0; j < units; j++) {
+      double bound = row[j].error + 0x1p-24 * fabs(row[j].value);
+      if (args.y) worst = compare_worst(worst, fabs((double)got[at + j] - (double)y.here[at + j]) / bound);
+      if (args.y) got[at + j] = y.here[at + j];
+      if (!args.y_last.at || t != d->t - 1) continue;
+      float *one = &got_last[n * stride + j], *other = &last.here[n * stride + j];
+      worst = compare_worst(worst, fabs((double)*one - (double)*other) / bound);
+      *one = *other;
+    }
+  }
+  EXPECT_RATIO(worst, "y of a Dense layer");
+  EXPECT(test_same_bits(got, y.here, y.count) && test_same_bits(got_last, last.here, last.count), "gaps were written");
 }
 
 const test_suite test_kernels_cuda = {
     "KernelsCuda",
     TEST_CUDA,
     (const test_row[]){{"list_is_complete", list_is_complete, NULL, 0},
+                       {"words_upload", words_upload, NULL, 0},
+                       {"mask_positions", mask_positions, TEST_TABLE(mask_rows)},
                        {"hx_gather", hx_gather, TEST_TABLE(gather_rows)},
-                       {"lstm_cell_forward", lstm_cell_forward, TEST_TABLE(cell_rows)},
-                       {"lstm_cell_forward_special", lstm_cell_forward_special, NULL, 0},
+                       {"rows_fill", rows_fill, TEST_TABLE(rest_rows)},
+                       {"rows_idle", rows_idle, TEST_TABLE(rest_rows)},
+                       {"lstm_cell_forward", test_lstm_cell_forward, TEST_TABLE(kernel_lstm_rows)},
+                       {"gru_reset_forward", test_gru_reset_forward, TEST_TABLE(kernel_reset_rows)},
+                       {"gru_cell_forward", test_gru_cell_forward, TEST_TABLE(kernel_gru_rows)},
+                       {"rnn_cell_forward", test_rnn_cell_forward, TEST_TABLE(kernel_rnn_rows)},
+                       {"dense_forward", dense_forward, TEST_TABLE(dense_rows)},
                        {0}},
 };

@@ -103,7 +103,7 @@ static void judge_frame(const recording *r, int frame, rondo_backend backend, fl
   problem_data data = {0};
   problem_layout(&data, &p);
   data.x = x, data.h_0 = h, data.c_0 = c;
-  data.kernel[0] = r->kernel, data.recurrent_kernel[0] = r->recurrent_kernel, data.bias[0] = bias;
+  data.weights[0] = (rondo_weights){.kernel = r->kernel, .recurrent_kernel = r->recurrent_kernel, .bias = bias};
   compare_expected expected;
   if (!EXPECT(compare_expect(&expected, &data, backend == RONDO_REFERENCE ? compare_reference : compare_float),
               "no memory"))

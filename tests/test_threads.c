@@ -42,8 +42,8 @@ static int make_sharer(sharer *j, const test_setup *s) {
   j->batch.workspace = buffer_new(j->ctx, rondo_plan_sizes(s->plan)->workspace);
   j->batch.y = buffer_output(j->ctx, s->y_count);
   j->batch.y_last = buffer_output(j->ctx, s->y_last_count);
-  j->batch.h_n = buffer_output(j->ctx, s->state_count);
-  j->batch.c_n = buffer_output(j->ctx, s->state_count);
+  if (j->batch.h_n) j->batch.h_n = buffer_output(j->ctx, s->state_count);
+  if (j->batch.c_n) j->batch.c_n = buffer_output(j->ctx, s->state_count);
   return 1;
 }
 
@@ -174,8 +174,17 @@ static const struct level_row {
 static void same_bits(const void *row) {
   const struct level_row *level = row;
   static const int counts[] = {1, 2, 3, 4, 7};
-  static const char *const names[] = {"lstm:n1t3c2h1", "lstm:n1t9c5h33", "lstm:n3t6c7h9l2:h0", "lstm:n17t5c9h48:time",
-                                      "lstm:n2t36c3h130"};
+  static const char *const names[] = {"lstm:n1t3c2h1",
+                                      "lstm:n1t9c5h33",
+                                      "lstm:n3t6c7h9l2:h0",
+                                      "lstm:n17t5c9h48:time",
+                                      "lstm:n2t36c3h130",
+                                      "lstm:n5t6c7h33:bi:len:h0:slots:restart",
+                                      "lstm:n9t4c5h19l2:mask=holes:h0:peephole:norm:proj=7:zoneout=0.1",
+                                      "gru:n7t5c9h48:len:h0",
+                                      "gru:n3t6c7h17l2:back:before:head=5=softmax",
+                                      "rnn:n17t5c9h65:bi=ave:mask=left",
+                                      "dense:n9t4c5h33:act=softmax"};
   for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
     const problem_data *data = test_data_named(names[k]);
     test_outputs one = {0};
@@ -191,7 +200,8 @@ static void same_bits(const void *row) {
   }
 }
 
-static const char *const shapes[] = {"lstm:n3t6c7h9:h0", "lstm:n9t5c5h33l2:strided", NULL};
+static const char *const shapes[] = {"lstm:n3t6c7h9:h0", "lstm:n9t5c5h33l2:strided",
+                                     "gru:n5t6c7h9:bi:len:h0:slots:restart", NULL};
 
 const test_suite test_threads = {
     "Threads", TEST_ALL,

@@ -6,6 +6,12 @@
   SUITE(test_tensors)                                                                                                  \
   SUITE(test_layers)                                                                                                   \
   SUITE(test_stacks)                                                                                                   \
+  SUITE(test_weights)                                                                                                  \
+  SUITE(test_directions)                                                                                               \
+  SUITE(test_backward_layer)                                                                                           \
+  SUITE(test_masks)                                                                                                    \
+  SUITE(test_skipped)                                                                                                  \
+  SUITE(test_gradients)                                                                                                \
   SUITE(test_properties)                                                                                               \
   SUITE(test_special)                                                                                                  \
   SUITE(test_state)                                                                                                    \
@@ -15,12 +21,22 @@
   SUITE(test_alloc)                                                                                                    \
   SUITE(test_api_library)                                                                                              \
   SUITE(test_api)                                                                                                      \
+  SUITE(test_api_plan)                                                                                                 \
+  SUITE(test_api_pack)                                                                                                 \
   SUITE(test_api_forward)                                                                                              \
   SUITE(test_api_params)                                                                                               \
   SUITE(test_kernels_cpu)                                                                                              \
+  SUITE(test_cells_cpu)                                                                                                \
+  SUITE(test_training_cpu)                                                                                             \
   SUITE(test_cpu)                                                                                                      \
   SUITE(test_kernels_cuda)                                                                                             \
   SUITE(test_cuda)                                                                                                     \
+  SUITE(test_training_cuda)                                                                                            \
+  SUITE(test_philox)                                                                                                   \
+  SUITE(test_init)                                                                                                     \
+  SUITE(test_optimise)                                                                                                 \
+  SUITE(test_api_optimise)                                                                                             \
+  SUITE(test_kernels_optimise)                                                                                         \
   SUITE(test_golden_index)                                                                                             \
   SUITE(test_golden)                                                                                                   \
   SUITE(test_real)

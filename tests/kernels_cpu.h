@@ -1,0 +1,34 @@
+/* kernels_cpu.h - what the tests of the CPU's kernels share (test_kernels_cpu.c has it). */
+#ifndef RONDO_KERNELS_CPU_H
+#define RONDO_KERNELS_CPU_H
+
+#include "cpu/cpu.h"
+#include "harness.h"
+
+static const double u = 0x1p-24; /* half a unit in the last place of a float near 1 */
+
+typedef struct cpu_level {
+  const char *name;
+  rondo_isa isa;
+} cpu_level;
+extern const cpu_level cpu_levels[]; /* ends with a name of NULL */
+
+/* A test row for each level, of which the test gets one. */
+#define CPU_TEST(name)                                                                                                 \
+  { #name, name, TEST_TABLE(cpu_levels) }
+
+/* NULL, and the test is skipped: this build or this machine has no such instructions. */
+const rondo_cpu_kernels *cpu_kernels_of(const cpu_level *level);
+
+rondo_context *cpu_host(void);
+
+/* Random floats in [-1, 1), guarded. */
+float *cpu_filled(rondo_context *ctx, size_t count, uint64_t stream);
+
+/* A table of rows. */
+float **cpu_rows(float *base, int rows, ptrdiff_t stride);
+
+/* Error as a share of the bound: 0 where both are the same infinity or not a number, infinite where just one is not. */
+double cpu_share(double got, double expected, double bound);
+
+#endif
