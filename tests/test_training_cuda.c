@@ -1,0 +1,360 @@
+/* test_training_cuda.c - what training on CUDA promises beside right gradients: what a call enqueues, the same bits
+ * again, in a graph and from a larger plan; and kernels over all rows against their twins. More of these are in
+ * test_training_cuda_sums.c, those of the cells in _lstm.c and _cells.c. Gradients are held to the reference by the
+ * suites of all backends. */
+#define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
+#include "training_cuda.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- A training call --------------------------------------------------------------------------------------------- */
+
+typedef struct call {
+  test_setup setup;
+  float *dx, *dparams, *dh_0, *dc_0;
+  size_t dx_count, dparams_count;
+} call;
+
+enum { MOVED = 16 }; /* units */
+
+/* Each of count numbers of the reference, which are host memory, MOVED units of it up or down. */
+static void move(const void *memory, size_t count, uint64_t stream) {
+  float *numbers = (float *)memory; /* a buffer of the test's own */
+  for (size_t i = 0; numbers && i < count; i++)
+    numbers[i] *= 1 + (problem_random(test_seed(), stream, i) < 0 ? -MOVED : MOVED) * 0x1p-24f;
+}
+
+/* Forward is done; batch is ready for backward with every gradient. larger: than the call by so much. moved: the
+ * reference, on other inputs. */
+static int call_make(call *c, rondo_context *ctx, const char *name, int larger, int moved) {
+  const problem_data *data = test_data_named(name);
+  const problem *p = &data->problem;
+  rondo_plan_desc desc = problem_plan_desc(p);
+  desc.training = 1, desc.max_batch += larger, desc.max_timesteps += larger;
+  if (!test_set_up(&c->setup, ctx, data, &desc)) return 0;
+  test_setup *s = &c->setup;
+  rondo_batch *b = &s->batch;
+  c->dparams_count = rondo_plan_sizes(s->plan)->params / sizeof(float);
+  if (moved) {
+    move(b->params, c->dparams_count, RANDOM_WEIGHTS);
+    move(b->x, s->x_count, RANDOM_X);
+    move(b->h_0, s->state_count, RANDOM_STATE);
+    move(b->c_0, s->state_count, RANDOM_OLD);
+  }
+  b->reserve = buffer_new(ctx, rondo_plan_sizes(s->plan)->reserve); /* the reference has none */
+  if (!EXPECT_OK(rondo_forward(s->plan, ctx, b))) return 0;
+  int lstm = problem_has_cell_state(p);
+  c->dx_count = (size_t)p->batch * (size_t)p->timesteps * (size_t)p->input_size;
+  b->dy = kernel_random(ctx, s->y_count, RANDOM_DY, 1).there;
+  b->dy_last = kernel_random(ctx, s->y_last_count, RANDOM_DY_LAST, 1).there;
+  int state = problem_has_state(p);
+  b->dh_n = state ? kernel_random(ctx, s->state_count, RANDOM_DH_N, 1).there : NULL;
+  b->dc_n = lstm ? kernel_random(ctx, s->state_count, RANDOM_DC_N, 1).there : NULL;
+  b->dx = c->dx = buffer_output(ctx, c->dx_count);
+  b->dparams = c->dparams = buffer_floats(ctx, c->dparams_count);
+  b->dh_0 = c->dh_0 = state ? buffer_output(ctx, s->state_count) : NULL;
+  b->dc_0 = c->dc_0 = lstm ? buffer_output(ctx, s->state_count) : NULL;
+  return EXPECT(b->dy && b->dy_last && b->dx && b->dparams && (b->dh_0 || !state), "no memory");
+}
+
+typedef struct gradients {
+  float *dx, *dparams, *dh_0, *dc_0;
+} gradients;
+
+static gradients call_download(const call *c) {
+  rondo_context *ctx = c->setup.ctx;
+  return (gradients){buffer_download(ctx, NULL, c->dx, c->dx_count),
+                     buffer_download(ctx, NULL, c->dparams, c->dparams_count),
+                     c->dh_0 ? buffer_download(ctx, NULL, c->dh_0, c->setup.state_count) : NULL,
+                     c->dc_0 ? buffer_download(ctx, NULL, c->dc_0, c->setup.state_count) : NULL};
+}
+
+static gradients call_backward(const call *c) {
+  EXPECT_OK(rondo_backward(c->setup.plan, c->setup.ctx, &c->setup.batch));
+  return call_download(c);
+}
+
+static int same_gradients(const call *c, const gradients *a, const gradients *b) {
+  size_t states = c->setup.state_count;
+  return test_same_bits(a->dx, b->dx, c->dx_count) && test_same_bits(a->dparams, b->dparams, c->dparams_count) &&
+         test_same_bits(a->dh_0, b->dh_0, states) && test_same_bits(a->dc_0, b->dc_0, states);
+}
+
+static const char *const some_problems[] = {"lstm:n5t6c7h9:mask=holes:h0",
+                                            "lstm:n3t5c4h8l2:bi=mul:len",
+                                            "gru:n3t5c4h8:bi:len:h0:slots:restart",
+                                            "gru:n3t5c4h7:before:h0",
+                                            "rnn:n3t5c4h8:back:time:strided",
+                                            "lstm:n3t5c4h7:norm:peephole:proj=5:mask=left:h0",
+                                            "gru:n3t5c4h7:norm:len",
+                                            "lstm:n70t4c3h5:head=3=softmax", /* sums over rows in parts */
+                                            NULL};
+
+/* ---- What a call enqueues ---------------------------------------------------------------------------------------- */
+
+enum { GEMMS, LAUNCHES, FILLS, FORBIDDEN, COUNTS };
+
+/* 0: not under simt, which alone counts. */
+static int count(const rondo_context *ctx, int counts[COUNTS]) {
+  static const char *const forbidden[] = {"copies",           "allocations",       "frees",
+                                          "synchronizations", "default_workspace", "graph_launches"};
+  Dl_info module;
+  int (*simt_count)(const char *);
+  void *where = dladdr(ctx->ops, &module) ? dlopen(module.dli_fname, RTLD_NOW | RTLD_NOLOAD) : NULL;
+  *(void **)&simt_count = dlsym(where ? where : RTLD_DEFAULT, "simt_count");
+  if (!simt_count) return 0;
+  counts[GEMMS] = simt_count("cublas_calls"), counts[LAUNCHES] = simt_count("launches");
+  counts[FILLS] = simt_count("fills"), counts[FORBIDDEN] = 0;
+  for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++) counts[FORBIDDEN] += simt_count(forbidden[i]);
+  return 1;
+}
+
+/* For each timestep so many, and so many for the call. */
+typedef struct enqueue_row {
+  const char *name;
+  int forward_gemms, forward_kernels, forward_once;
+  int backward_gemms, backward_kernels, gemms_once, kernels_once;
+} enqueue_row;
+
+/* Once: forward a gather, and a GRU's gru_spread; backward dW with dR and dx, or apart; lstm_replay, gru_spread, sums
+ * of each bias, dx_scatter and state_backward. */
+static const enqueue_row enqueue_rows[] = {
+    {"lstm:n2t9c3h4:h0", 1, 1, 1, 1, 1, 2, 4},     {"gru:n2t9c3h4:h0", 1, 1, 2, 1, 1, 3, 5},
+    {"rnn:n2t9c3h4:h0", 1, 1, 1, 1, 1, 2, 3},      {"gru:n2t9c3h4:before", 2, 2, 2, 2, 2, 4, 4},
+    {"lstm:n2t9c3h4:proj=3", 2, 2, 1, 2, 2, 3, 4}, {"lstm:n2t9c3h4:norm", 2, 1, 1, 1, 2, 5, 12},
+    {"gru:n2t9c3h4:norm", 2, 1, 2, 1, 2, 5, 10},   {0},
+};
+
+static void enqueues(const void *parameter) {
+  const enqueue_row *e = parameter;
+  rondo_context *ctx = test_context();
+  call c;
+  int before[COUNTS], between[COUNTS], after[COUNTS];
+  if (!ctx || !call_make(&c, ctx, e->name, 0, 0)) return;
+  int T = c.setup.data->problem.timesteps, once = e->gemms_once, kernels = e->kernels_once;
+  if (!count(ctx, before)) SKIP("calls are counted under simt only");
+  EXPECT_OK(rondo_forward(c.setup.plan, ctx, &c.setup.batch));
+  count(ctx, between);
+  EXPECT_OK(rondo_backward(c.setup.plan, ctx, &c.setup.batch));
+  count(ctx, after);
+#define CAME(now, then, what) ((now)[what] - (then)[what])
+  EXPECT(CAME(between, before, GEMMS) == T * e->forward_gemms, "%d products forward", CAME(between, before, GEMMS));
+  EXPECT(CAME(between, before, LAUNCHES) == T * e->forward_kernels + e->forward_once, "%d kernels forward",
+         CAME(between, before, LAUNCHES));
+  EXPECT(CAME(between, before, FILLS) == 0, "%d fills forward", CAME(between, before, FILLS));
+  EXPECT(CAME(after, between, GEMMS) == T * e->backward_gemms + once, "%d products backward",
+         CAME(after, between, GEMMS));
+  EXPECT(CAME(after, between, LAUNCHES) == T * e->backward_kernels + kernels, "%d kernels backward",
+         CAME(after, between, LAUNCHES));
+  EXPECT(CAME(after, between, FILLS) == 1, "%d fills backward", CAME(after, between, FILLS));
+  EXPECT(CAME(after, before, FORBIDDEN) == 0, "%d calls beside", CAME(after, before, FORBIDDEN));
+}
+
+/* ---- The same bits ----------------------------------------------------------------------------------------------- */
+
+/* Again, from a reserve that backward has left alone; in a graph; and with room for more. */
+static void same_bits(const void *parameter) {
+  rondo_context *ctx = test_context();
+  call c, larger;
+  void *graph = NULL;
+  if (!ctx || !call_make(&c, ctx, parameter, 0, 0)) return;
+  gradients first = call_backward(&c), again = call_backward(&c);
+  EXPECT(same_gradients(&c, &first, &again), "the same call gives other bits");
+  buffer_poison(ctx, c.dx, c.dx_count);
+  buffer_poison(ctx, c.dparams, c.dparams_count);
+  if (!EXPECT_OK(ctx->ops->capture_begin(ctx))) return;
+  rondo_status status = rondo_backward(c.setup.plan, ctx, &c.setup.batch);
+  EXPECT_OK(ctx->ops->capture_end(ctx, status == RONDO_OK, &graph));
+  if (!EXPECT_OK(status)) return;
+  EXPECT(test_is_poison(buffer_download(ctx, NULL, c.dx, c.dx_count), c.dx_count), "the captured call has run");
+  EXPECT_OK(ctx->ops->graph_launch(ctx, graph));
+  gradients captured = call_download(&c);
+  EXPECT(same_gradients(&c, &first, &captured), "the captured call gives other bits");
+  ctx->ops->graph_destroy(ctx, graph);
+  if (!call_make(&larger, ctx, parameter, 3, 0)) return;
+  gradients room = call_backward(&larger);
+  EXPECT(same_gradients(&c, &first, &room), "a plan for more gives other bits");
+}
+
+/* dparams is added to once more: every sum is that of the two. */
+static void accumulates(const void *parameter) {
+  rondo_context *ctx = test_context();
+  call c;
+  if (!ctx || !call_make(&c, ctx, parameter, 0, 0)) return;
+  gradients once = call_backward(&c);
+  c.setup.batch.accumulate = 1;
+  gradients twice = call_backward(&c);
+  double worst = 0, most = 0;
+  for (size_t i = 0; i < c.dparams_count; i++) most = fmax(most, fabs((double)once.dparams[i]));
+  for (size_t i = 0; i < c.dparams_count; i++)
+    worst = compare_worst(worst, fabs((double)twice.dparams[i] - 2 * (double)once.dparams[i]));
+  /* Each sum is begun with the first one: it passes through at most one rounding more for each of its rows. */
+  double rows = c.setup.data->problem.batch * c.setup.data->problem.timesteps;
+  EXPECT_RATIO(worst / ((rows + 4) * 2 * compare_float.sum * 2 * most), "dparams added to");
+}
+
+/* ---- The reference ----------------------------------------------------------------------------------------------- */
+
+static const char *const judged_problems[] = {"lstm:n5t6c7h9:mask=holes:h0",
+                                              "lstm:n5t6c7h9:mask=left:zero",
+                                              "lstm:n5t6c7h9:back:len:h0:strided",
+                                              "lstm:n5t4c3h6l2:bi=mul:len:h0:slots:restart",
+                                              "lstm:n4t5c3h6:bi=separate:time:mask=holes",
+                                              "lstm:n4t5c3h6:peephole:cifg:clip=0.5:cellclip=0.3:h0",
+                                              "lstm:n4t5c3h6:peephole:zoneout=0.25:zoneoutc=0.5:nobias:h0",
+                                              "lstm:n4t5c3h6:norm:peephole:proj=4:mask=rows:h0",
+                                              "lstm:n70t3c3h5:len:head=3=softmax",
+                                              "gru:n4t5c6h11:mask=holes:h0",
+                                              "gru:n4t5c6h11:h0:slots:restart",
+                                              "gru:n4t5c6h11:bi=ave:len:nobias:h0",
+                                              "gru:n4t5c6h11:before:zoneout=0.3:len:h0",
+                                              "gru:n4t5c6h11l2:norm:len:back:timeorder:h0",
+                                              "rnn:n6t5c3h17:act=silu:mask=left:h0",
+                                              "dense:n4t3c5h7:act=gelu",
+                                              NULL};
+
+/* The largest difference of two arrays. Where one has poison, both have it. */
+static double difference(const float *a, const float *b, size_t count) {
+  double worst = 0;
+  for (size_t i = 0; a && i < count; i++)
+    if (!test_same_bits(a + i, b + i, 1)) worst = compare_worst(worst, fabs((double)a[i] - (double)b[i]));
+  return worst;
+}
+
+/* Roundings make a result at best the exact one of numbers that are a few units off, so it may be as far from the
+ * reference's as that goes when every input is MOVED units off, and MOVED units of the largest number besides. */
+static void judge(const char *what, const float *got, const float *right, const float *other, size_t count) {
+  double most = 0;
+  for (size_t i = 0; right && i < count; i++)
+    if (!test_is_poison(right + i, 1)) most = fmax(most, fabs((double)right[i]));
+  double bound = difference(right, other, count) + MOVED * 0x1p-24 * most;
+  if (bound > 0) EXPECT_RATIO(difference(got, right, count) / bound, "%s", what);
+}
+
+/* That the kernels are put together rightly; below they are held to bounds of their own. */
+static void judged(const void *parameter) {
+  rondo_context *ctx = test_context(), *reference = test_reference();
+  call c, exact, moved;
+  if (!ctx || !reference || !call_make(&c, ctx, parameter, 0, 0) || !call_make(&exact, reference, parameter, 0, 0))
+    return;
+  if (!call_make(&moved, reference, parameter, 0, 1)) return;
+  gradients got = call_backward(&c), right = call_backward(&exact), other = call_backward(&moved);
+  judge("dx", got.dx, right.dx, other.dx, c.dx_count);
+  judge("dparams", got.dparams, right.dparams, other.dparams, c.dparams_count);
+  judge("dh_0", got.dh_0, right.dh_0, other.dh_0, c.setup.state_count);
+  judge("dc_0", got.dc_0, right.dc_0, other.dc_0, c.setup.state_count);
+}
+
+/* ---- Kernels over all rows --------------------------------------------------------------------------------------- */
+
+typedef struct rows_row {
+  const char *name;
+  int n, t, columns, option;
+  kernel_rows_kind kind;
+} rows_row;
+
+/* option: add; reversed for dx_scatter; for merges the rondo_merge. */
+static const rows_row rows_rows[] = {{"one", 1, 1, 1, 1, ROWS_FULL},      {"plain", 3, 4, 7, 2, ROWS_FULL},
+                                     {"first", 9, 4, 5, 1, ROWS_FIRST},   {"mask", 9, 5, 6, 2, ROWS_MASK},
+                                     {"mask_ave", 9, 5, 6, 3, ROWS_MASK}, {"wide", 2, 3, 530, 3, ROWS_FULL},
+                                     {"tall", 300, 2, 3, 1, ROWS_MASK},   {0}};
+
+static void dx_scatter(const void *parameter) {
+  const rows_row *k = parameter;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  kernel_rows rows = kernel_rows_make(ctx, k->kind, k->n, k->t, 0);
+  size_t count = (size_t)k->n * (size_t)k->t * (size_t)k->columns;
+  kernel_array from = kernel_random(ctx, count, RANDOM_X, 1), dx = kernel_random(ctx, count, RANDOM_OLD, 1);
+  if (!from.there || !dx.there) return;
+  ptrdiff_t C = k->columns, start = k->option == 2 ? (k->t - 1) * C : 0;
+  rondo_dx_scatter_args here = {rows.here,       1,        k->columns,    k->option != 1, from.here,
+                                dx.here + start, k->t * C, start ? -C : C};
+  rondo_dx_scatter_args args = here;
+  if (k->kind == ROWS_FULL) here.steps = args.steps = k->t;
+  args.step = rows.there, args.rows = from.there, args.dx = dx.there + start;
+  kernel_launch(ctx, "dx_scatter", &args);
+  rondo_dx_scatter_ref(&here);
+  EXPECT(test_same_bits(kernel_download(ctx, dx), dx.here, count), "dx differs from the twin's");
+}
+
+static void state_backward(const void *parameter) {
+  const rows_row *k = parameter;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  kernel_rows rows = kernel_rows_make(ctx, k->kind, k->n, k->t, 0);
+  ptrdiff_t O = k->columns, H = k->columns + 2;
+  size_t states = (size_t)(rows.states * H);
+  kernel_array dh = kernel_random(ctx, (size_t)(k->n * O), RANDOM_DH, 1),
+               dc = kernel_random(ctx, (size_t)(k->n * H), RANDOM_DC, 1);
+  kernel_array dh_n = kernel_random(ctx, states, RANDOM_DH_N, 1), dc_n = kernel_random(ctx, states, RANDOM_DC_N, 1);
+  kernel_array dh_0 = kernel_random(ctx, states, RANDOM_OLD, 1), dc_0 = kernel_random(ctx, states, RANDOM_H, 1);
+  if (!dh.there || !dc.there || !dh_n.there || !dc_n.there || !dh_0.there || !dc_0.there) return;
+  rondo_state_backward_args here = {rows.here.row,
+                                    k->n,
+                                    rows.here.rows,
+                                    (int)O,
+                                    (int)H,
+                                    dh.here,
+                                    dc.here,
+                                    {k->option == 2 ? NULL : dh_n.here, H},
+                                    {dc_n.here, H},
+                                    {dh_0.here, H},
+                                    {k->option == 1 ? NULL : dc_0.here, H}};
+  rondo_state_backward_args args = here;
+  args.row = rows.there.row, args.dh = dh.there, args.dc = dc.there;
+  args.dh_n.at = here.dh_n.at ? dh_n.there : NULL, args.dc_n.at = dc_n.there;
+  args.dh_0.at = dh_0.there, args.dc_0.at = here.dc_0.at ? dc_0.there : NULL;
+  kernel_launch(ctx, "state_backward", &args);
+  rondo_state_backward_ref(&here);
+  EXPECT(test_same_bits(kernel_download(ctx, dh_0), dh_0.here, states), "dh_0 differs from the twin's");
+  EXPECT(test_same_bits(kernel_download(ctx, dc_0), dc_0.here, states), "dc_0 differs from the twin's");
+}
+
+static void merges(const void *parameter) {
+  const rows_row *k = parameter;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  ptrdiff_t K = k->columns, row = K + 1;
+  size_t count = (size_t)(k->n * k->t * K), with_gaps = (size_t)(k->n * k->t * row);
+  kernel_array a = kernel_random(ctx, count, RANDOM_X, 1), b = kernel_random(ctx, count, RANDOM_H, 1);
+  kernel_array y = kernel_random(ctx, with_gaps, RANDOM_DY, 1), da = kernel_poison(ctx, count),
+               db = kernel_poison(ctx, count);
+  if (!a.there || !b.there || !y.there || !da.there || !db.there) return;
+  rondo_merge how = (rondo_merge)k->option;
+  rondo_merge_backward_args back = {how,     k->n,       k->t, (int)K,   a.there, b.there,
+                                    y.there, k->t * row, row,  da.there, db.there};
+  rondo_merge_forward_args on = {how, k->n, k->t, (int)K, a.there, b.there, y.there, k->t * row, row};
+  kernel_launch(ctx, "merge_backward", &back);
+  kernel_launch(ctx, "merge_forward", &on);
+  back.a = on.a = a.here, back.b = on.b = b.here, back.dy = on.y = y.here, back.da = da.here, back.db = db.here;
+  rondo_merge_backward_ref(&back);
+  rondo_merge_forward_ref(&on);
+  EXPECT(test_same_bits(kernel_download(ctx, y), y.here, with_gaps), "y differs from the twin's");
+  EXPECT(test_same_bits(kernel_download(ctx, da), da.here, count), "da differs from the twin's");
+  EXPECT(test_same_bits(kernel_download(ctx, db), db.here, count), "db differs from the twin's");
+}
+
+const test_suite test_training_cuda = {
+    "TrainingCuda",
+    TEST_CUDA,
+    (const test_row[]){{"enqueues", enqueues, TEST_TABLE(enqueue_rows)},
+                       {"same_bits", same_bits, TEST_TABLE(some_problems)},
+                       {"accumulates", accumulates, TEST_TABLE(some_problems)},
+                       {"judged", judged, TEST_TABLE(judged_problems)},
+                       {"dx_scatter", dx_scatter, TEST_TABLE(rows_rows)},
+                       {"state_backward", state_backward, TEST_TABLE(rows_rows)},
+                       {"merges", merges, TEST_TABLE(rows_rows)},
+                       {"column_sums", test_column_sums, TEST_TABLE(training_sum_rows)},
+                       {"gru_spread", test_gru_spread, TEST_TABLE(training_reset_rows)},
+                       {"norms", test_norms, TEST_TABLE(training_sum_rows)},
+                       {"dense_backward", test_dense_backward, TEST_TABLE(training_dense_rows)},
+                       {"lstm_replay_forward", test_lstm_replay_forward, TEST_TABLE(training_lstm_rows)},
+                       {"lstm_cell_backward", test_lstm_cell_backward, TEST_TABLE(training_lstm_rows)},
+                       {"gru_cell_backward", test_gru_cell_backward, TEST_TABLE(training_gru_rows)},
+                       {"gru_reset_backward", test_gru_reset_backward, TEST_TABLE(training_reset_rows)},
+                       {"rnn_cell_backward", test_rnn_cell_backward, TEST_TABLE(training_rnn_rows)},
+                       {0}},
+};
