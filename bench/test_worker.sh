@@ -17,7 +17,7 @@ all='"hidden":4,"layers":1,"directions":1,"precision":"f32","training":0,"second
 say "{$lstm,$all}" "$three"
 say "{$lstm, \"hidden\": 4, \"seconds\": 0}" "$three"
 say "{$lstm,\"hidden\":4,\"layers\":2,\"seconds\":0,\"threads\":2}" "$three"
-say "{$lstm,\"hidden\":4,\"seconds\":0.01,\"unknown\":\"member\"}" "^\{\"seconds\":\[($time,){3,}$time\]\}\$"
+say "{$lstm,\"hidden\":4,\"seconds\":0.5,\"unknown\":\"member\"}" "^\{\"seconds\":\[($time,){3,}$time\]\}\$"
 say '{"cell":"gru","timesteps":3,"batch":2,"input":5,"hidden":4,"seconds":0}' "$three"
 say '{"cell":"rnn","timesteps":3,"batch":2,"input":5,"hidden":4,"directions":2,"layers":2,"seconds":0}' "$three"
 say '{"cell":"cnn","timesteps":3,"batch":2,"input":5,"hidden":4,"seconds":0}' '^\{"error":"cell cnn is not .*"\}$'
