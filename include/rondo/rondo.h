@@ -358,7 +358,8 @@ RONDO_API rondo_status rondo_plan_param(const rondo_plan *plan, int layer, int d
  * captured. The block fits every plan with the same layer, weight type, training, backend, instruction set and
  * device, whatever its batch, timesteps and layout: pack once, share it between threads. On the CPU each layer's
  * part begins with a small header that rondo_forward checks; on CUDA, on the reference and with training a wrong
- * block cannot be noticed. Fails with INVALID_ARGUMENT; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
+ * block cannot be noticed. Fails with INVALID_ARGUMENT, with training OUT_OF_MEMORY; on CUDA also with
+ * OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params,
                                   const rondo_weights *weights);
 
@@ -530,7 +531,8 @@ RONDO_API rondo_status rondo_clip_by_norm(rondo_context *ctx, const rondo_clip_a
 /* ---- Graph: one call, frozen ------------------------------------------------------------------------------------- */
 
 /* A call with its pointers and sizes fixed, for many cheap launches: on CUDA a CUDA graph (one launch in place of two
- * per timestep), elsewhere a remembered rondo_batch. The memory behind the pointers may change between launches. */
+ * per timestep), elsewhere a remembered rondo_batch. The memory behind the pointers may change
+ * between launches; of lengths, mask, slots and restart, which are host memory, the graph has copies. */
 typedef struct rondo_graph rondo_graph;
 
 /* Checks the batch as rondo_forward does and freezes it; computes nothing. graph: receives it; NULL after a failure.

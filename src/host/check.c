@@ -137,7 +137,8 @@ static rondo_status check_outputs(const char *who, const rondo_batch *b) {
     const char *name;
     const void *pointer, *may_be; /* the state that it may update in place */
   } outputs[] = {{"y", b->y, NULL}, {"y_last", b->y_last, NULL}, {"h_n", b->h_n, b->h_0}, {"c_n", b->c_n, b->c_0}};
-  const void *const others[] = {b->x, b->params, b->workspace, b->h_0, b->c_0, b->y, b->y_last, b->h_n, b->c_n};
+  const void *const others[] = {b->x,   b->params, b->workspace, b->reserve, b->h_0,
+                                b->c_0, b->y,      b->y_last,    b->h_n,     b->c_n};
   int wanted = 0;
   for (int i = 0; i < 4; i++) {
     const void *pointer = outputs[i].pointer;
@@ -159,6 +160,12 @@ static rondo_status check_inputs(const char *who, const rondo_plan *plan, const 
   TRY(check_pointer(who, "reserve", b->reserve, plan->sizes.reserve != 0, RONDO_CALLER_ALIGNMENT));
   REQUIRE(plan->desc.training || !b->reserve, "%s: reserve is not NULL, but the plan has training 0", who);
   TRY(check_pointer(who, "x", b->x, 1, sizeof(float)));
+  const void *const scratch[] = {b->workspace, b->reserve};
+  const void *const given[] = {b->x, b->params, b->h_0, b->c_0, b->workspace};
+  for (int i = 0; i < 2; i++)
+    for (int k = 0; k < 4 + i; k++)
+      REQUIRE(!scratch[i] || scratch[i] != given[k], "%s: %s %p is another field's memory too", who,
+              i ? "reserve" : "workspace", scratch[i]);
   return check_states(who, plan, b);
 }
 
@@ -293,6 +300,9 @@ static rondo_status check_gradients(const char *who, const rondo_plan *plan, con
   TRY(check_gradient(who, "dc_0", b->dc_0, sizeof(float), lstm, no_c));
   REQUIRE(b->dy || b->dy_last || b->dh_n || b->dc_n, "%s: dy, dy_last, dh_n and dc_n are all NULL", who);
   REQUIRE(b->dx || b->dparams || b->dh_0 || b->dc_0, "%s: dx, dparams, dh_0 and dc_0 are all NULL", who);
+  REQUIRE(!b->dy || b->y, "%s: dy is not NULL, but y is, which the forward call must have given", who);
+  REQUIRE(!b->dy_last || b->y_last, "%s: dy_last is not NULL, but y_last is, which the forward call must have given",
+          who);
   const void *const wanted[] = {b->dx, b->dparams, b->dh_0, b->dc_0};
   const void *const others[] = {b->x,       b->params, b->h_0,  b->c_0, b->reserve, b->workspace, b->dy,
                                 b->dy_last, b->dh_n,   b->dc_n, b->dx,  b->dparams, b->dh_0,      b->dc_0};

@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "error.h"
+#include "walk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,8 @@ static void keep_arrays(rondo_batch *b, unsigned char *to) {
 
 static rondo_status record(rondo_graph *graph) {
   const rondo_backend_ops *ops = graph->ctx->ops;
-  if (!ops->capture_begin) return RONDO_OK;
+  rondo_schedule unused[2]; /* makes the context's scratch large enough, so that no launch has to */
+  if (!ops->capture_begin) return rondo_make_schedules(graph->ctx, &graph->batch, unused);
   TRY(ops->capture_begin(graph->ctx));
   rondo_status status = rondo_execute(graph->plan, graph->ctx, &graph->batch);
   rondo_status ended = ops->capture_end(graph->ctx, status == RONDO_OK, &graph->recorded);

@@ -242,5 +242,5 @@ rondo_status rondo_init_params(const rondo_plan *plan, rondo_context *ctx, void 
   int layers = plan->desc.layer.num_layers;
   for (int index = 0; index < layers + (plan->head.hidden_size > 0); index++)
     for (int d = 0; d < (index < layers ? plan->directions : 1); d++) TRY(init_part(plan, ctx, init, index, d, params));
-  return RONDO_OK;
+  return ctx->ops->synchronize(ctx);
 }

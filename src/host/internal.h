@@ -88,7 +88,8 @@ typedef struct rondo_pass {
   void *reserve; /* training: what backward will be given; NULL: forward only */
 } rondo_pass;
 
-/* Backward of a pass: gradients by its outputs (NULL: zeros), and where those by its inputs go (NULL: not wanted). */
+/* Backward of a pass: gradients by its outputs (NULL: zeros), and where those by its inputs go (NULL: not wanted). A
+ * head without dy and dx only writes zeros to dparams, or adds them: its x and reserve may never have been written. */
 typedef struct rondo_gradient {
   rondo_pass pass; /* as it was run forward, but y, y_last, h_n and c_n may be NULL, and workspace is backward's */
   const float *dy; /* placed like y: row (n, p) at dy + n * dy_sequence + p * dy_timestep */

@@ -12,9 +12,10 @@ typedef struct array {
   int required;
 } array;
 
-static int overlap(const void *a, const void *b, size_t bytes) {
+/* Whether m bytes at a and n at b meet. */
+static int meet(const void *a, size_t m, const void *b, size_t n) {
   uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
-  return a && b && (p < q ? q - p : p - q) < bytes;
+  return a && b && (p < q ? q - p < m : p - q < n);
 }
 
 static rondo_status check_arrays(const char *who, rondo_context *ctx, size_t count, const array *arrays) {
@@ -25,8 +26,8 @@ static rondo_status check_arrays(const char *who, rondo_context *ctx, size_t cou
     REQUIRE(a->at || !a->required, "%s: %s is NULL", who, a->name);
     REQUIRE((uintptr_t)a->at % sizeof(float) == 0, "%s: %s %p is not aligned to 4 bytes", who, a->name, a->at);
     for (const array *b = arrays; b != a; b++)
-      REQUIRE(!overlap(a->at, b->at, count * sizeof(float)), "%s: %s %p and %s %p overlap", who, b->name, b->at,
-              a->name, a->at);
+      REQUIRE(!meet(a->at, count * sizeof(float), b->at, count * sizeof(float)), "%s: %s %p and %s %p overlap", who,
+              b->name, b->at, a->name, a->at);
   }
   return RONDO_OK;
 }
@@ -84,5 +85,9 @@ rondo_status rondo_clip_by_norm(rondo_context *ctx, const rondo_clip_args *args)
   REQUIRE(args->scratch, "%s: scratch is NULL", who);
   REQUIRE((uintptr_t)args->scratch % RONDO_CALLER_ALIGNMENT == 0, "%s: scratch %p is not aligned to %d bytes", who,
           args->scratch, RONDO_CALLER_ALIGNMENT);
+  size_t bytes = args->count * sizeof(float);
+  REQUIRE(!meet(args->gradient, bytes, args->scratch, RONDO_CLIP_SCRATCH), "%s: gradient and scratch overlap", who);
+  REQUIRE(!meet(args->gradient, bytes, args->norm, sizeof(float)), "%s: gradient and norm overlap", who);
+  REQUIRE(!meet(args->scratch, RONDO_CLIP_SCRATCH, args->norm, sizeof(float)), "%s: scratch and norm overlap", who);
   return ctx->ops->clip_by_norm(ctx, args);
 }

@@ -227,6 +227,7 @@ static rondo_status backward_head(const rondo_plan *plan, rondo_context *ctx, co
     rondo_pass placed = rondo_resolve_head(plan, &gb, &places, &unused, over_last);
     pass.workspace = ws->layer, pass.reserve = k.reserve[over_last];
     rondo_gradient g = make_gradient(plan, b, &pass, &placed, layers, 0);
+    if (!b->dy && !b->dy_last) g.dx = NULL; /* nobody reads it */
     g.accumulate = b->accumulate || done;
     TRY(plan->algorithm->backward_layer(plan, ctx, &g));
     done = 1;

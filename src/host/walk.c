@@ -21,7 +21,8 @@ static void *scratch(rondo_context *ctx, size_t bytes) {
 rondo_status rondo_make_schedules(rondo_context *ctx, const rondo_batch *batch, rondo_schedule schedules[2]) {
   size_t bytes = rondo_schedule_bytes(batch);
   unsigned char *host = bytes ? scratch(ctx, rondo_size_mul(bytes, 2)) : NULL;
-  if (bytes && !host) return rondo_fail(RONDO_OUT_OF_MEMORY, "no host memory for the order of %d rows", batch->batch);
+  if (bytes && !host)
+    return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_forward: no host memory for %zu bytes of order", bytes);
   for (int reversed = 0; reversed < 2; reversed++)
     schedules[reversed] = rondo_schedule_make(batch, reversed, bytes ? host + (size_t)reversed * bytes : NULL);
   return RONDO_OK;
@@ -84,7 +85,7 @@ static void resolve_output(const rondo_plan *plan, const rondo_batch *b, const r
   } else if (rondo_is_buffered(plan, index)) {
     place_dense(pass, !top || b->y ? places->y : NULL, y_last, plan->width);
   } else {
-    rondo_strides strides = rondo_y_strides(plan, b);
+    rondo_strides strides = b->y ? rondo_y_strides(plan, b) : (rondo_strides){0}; /* unchecked without y */
     pass->y = b->y;
     pass->y_sequence = (ptrdiff_t)strides.sequence;
     pass->y_timestep = (ptrdiff_t)strides.timestep;

@@ -310,6 +310,7 @@ void rondo_cpu_training_backward_thread(void *context, int thread) {
   rondo_range sequences = rondo_share((size_t)call->pass->batch, thread, call->threads);
   begin(call, sequences, thread);
   rondo_pool_barrier(call->pool);
+  if (call->layer->cell == RONDO_DENSE && !g->dy && !g->dy_last) return; /* forward may have kept nothing either */
   if (call->layer->cell == RONDO_DENSE) backward_dense(call, thread);
   for (int s = call->schedule.steps - 1; s >= 0 && call->layer->cell != RONDO_DENSE; s--)
     backward_step(call, s, thread);

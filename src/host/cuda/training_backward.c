@@ -127,7 +127,9 @@ static rondo_status backward(const rondo_plan *plan, const rondo_cuda_state *sta
   rondo_cuda_scratch_of(plan, layer, inputs, state->blas_workspace, pass->workspace, &back.scratch);
   TRY(rondo_cuda_begin_products(state, back.scratch.blas));
   if (gradient->dparams && !gradient->accumulate) TRY(clear_parameters(&back));
-  return layer->cell == RONDO_DENSE ? dense(&back) : recurrence(&back);
+  if (layer->cell != RONDO_DENSE) return recurrence(&back);
+  int nothing = !gradient->dy && !gradient->dy_last && !gradient->dx; /* forward may have kept nothing either */
+  return nothing ? RONDO_OK : dense(&back);
 }
 
 static rondo_status backward_on_device(const rondo_plan *plan, const rondo_context *ctx,
