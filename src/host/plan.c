@@ -13,8 +13,6 @@
 static rondo_status check_desc(const rondo_plan_desc *desc) {
   REQUIRE(desc->max_batch >= 1, "rondo_plan_create: max_batch %d is not at least 1", desc->max_batch);
   REQUIRE(desc->max_timesteps >= 1, "rondo_plan_create: max_timesteps %d is not at least 1", desc->max_timesteps);
-  OFFER(desc->max_timesteps < INT32_MAX - 2, "rondo_plan_create: max_timesteps %d is not below %d", desc->max_timesteps,
-        INT32_MAX - 2); /* so that steps can be counted in an int */
   REQUIRE((unsigned)desc->layout <= RONDO_TIME_MAJOR, "rondo_plan_create: layout %d is not a rondo_layout",
           (int)desc->layout);
   REQUIRE((unsigned)desc->weights <= RONDO_BF16, "rondo_plan_create: weights %d is not a rondo_dtype",
@@ -154,6 +152,8 @@ static rondo_status fill_plan(rondo_plan *plan, const rondo_context *ctx, const 
   TRY(rondo_resolve_layer(plan, &plan->desc.layer));
   TRY(size_arrays(plan));
   TRY(size_params(plan));
+  OFFER(desc->max_timesteps < INT32_MAX - 2, "rondo_plan_create: max_timesteps %d is not below %d", desc->max_timesteps,
+        INT32_MAX - 2); /* so that steps can be counted in an int */
   TRY(choose_algorithm(plan, ctx));
   TRY(size_workspace(plan));
   describe(plan);
