@@ -18,17 +18,21 @@ typedef enum exit_code {
 typedef struct options {
   rondo_context_desc context; /* backend, threads, max_isa */
   rondo_algorithm algorithm;
-  const char *precision; /* f32, tf32, bf16, f16, int8 */
-  double seconds;        /* for the timed calls of a problem */
-  const char *json;      /* file, "-" for stdout, NULL: none */
-  const char *speech;    /* recorded speech, NULL: none */
+  int allow_tf32;
+  rondo_dtype weights;
+  int training, recompute; /* forward and backward are one call */
+  float dropout, recurrent_dropout;
+  int ragged;         /* lengths uniform in 1..T */
+  double seconds;     /* for the timed calls of a problem */
+  const char *json;   /* file, "-" for stdout, NULL: none */
+  const char *speech; /* recorded speech, NULL: none */
   int worker, list, help, version;
   const char **problems; /* names or problem strings */
   int problem_count;
 } options;
 
-/* How f32, tf32, ... enter a plan. 1, or 0 and a sentence in message when no plan can say it. */
-int options_precision(rondo_plan_desc *desc, const char *precision, char *message, size_t size);
+/* A problem with what the options add to it, and the plan that they want for it. */
+rondo_plan_desc options_plan(const options *o, problem *p);
 
 /* One line of the table. */
 typedef struct result {
@@ -36,8 +40,10 @@ typedef struct result {
   char problem[PROBLEM_TEXT], plan[256];
   char reason[512]; /* why it did not run, such as the library's sentence; then nothing below is set. "": it ran */
   double steps;     /* batch, the sequences of a call, times timesteps */
-  int batch;
-  double flops;
+  double rows;      /* those of the steps that neither lengths nor mask skip */
+  int batch, training;
+  rondo_dtype weights;
+  double flops; /* of these rows; training: of backward too */
   verdict check;
   spread plain, frozen; /* seconds of rondo_forward, and of a graph's launch (CUDA only) */
   double limit_seconds; /* the machine cannot be faster; 0: not known */
@@ -50,7 +56,7 @@ typedef struct speech {
   int frames;
   double error, error_exact; /* largest difference of h from the recorded floats, and from the recorded doubles */
   double recorder_error;     /* of the recorded floats from the recorded doubles */
-  double bound;              /* for error_exact, from the recording */
+  double bound;              /* for error_exact, from the recording; 2, which is none: with rounded weights */
   spread frame;              /* seconds: one frame copied in, one step, h copied out */
 } speech;
 

@@ -19,6 +19,11 @@ static const char usage[] =
     "  --backend reference|cpu|cuda|auto   where to run; auto: cuda if it works, else cpu (the default)\n"
     "  --algorithm auto|stepwise|hoisted|persistent\n"
     "  --precision f32|tf32                tf32: cuda may round products' inputs to 10 bits\n"
+    "  --weights f32|f16|bf16              how the weights are kept\n"
+    "  --training                          time forward and backward: dx and the gradients of all weights\n"
+    "  --dropout R, --recurrent-dropout R  rates, with --training\n"
+    "  --recompute                         with --training: gates are made again, not kept\n"
+    "  --lengths full|uniform              uniform: sequences end anywhere in 1..T\n"
     "  --threads N                         of the cpu backend (1)\n"
     "  --isa best|portable|avx2|avx512     the newest instruction set that the cpu backend may use\n"
     "  --seconds S                         how long to time each problem (1)\n"
@@ -43,7 +48,9 @@ __attribute__((format(printf, 1, 2))) static exit_code refuse(const char *format
 static const char *const backends[] = {"auto", "cpu", "cuda", "reference", NULL};
 static const char *const algorithms[] = {"auto", "stepwise", "hoisted", "persistent", NULL};
 static const char *const isas[] = {"best", "portable", "avx2", "avx512", NULL};
-static const char *const precisions[] = {"f32", "tf32", "f16", "bf16", "int8", NULL};
+static const char *const precisions[] = {"f32", "tf32", NULL};
+static const char *const types[] = {"f32", "f16", "bf16", NULL};
+static const char *const lengths[] = {"full", "uniform", NULL};
 
 /* The place of the option's word in words; or -1, and the sentence is printed. */
 static int choose(const char *option, const char *word, const char *const words[]) {
@@ -68,6 +75,12 @@ static const struct option long_options[] = {
     {"backend", required_argument, NULL, 'b'},
     {"algorithm", required_argument, NULL, 'a'},
     {"precision", required_argument, NULL, 'p'},
+    {"weights", required_argument, NULL, 'W'},
+    {"training", no_argument, NULL, 'T'},
+    {"dropout", required_argument, NULL, 'd'},
+    {"recurrent-dropout", required_argument, NULL, 'R'},
+    {"recompute", no_argument, NULL, 'c'},
+    {"lengths", required_argument, NULL, 'L'},
     {"threads", required_argument, NULL, 't'},
     {"isa", required_argument, NULL, 'i'},
     {"seconds", required_argument, NULL, 's'},
@@ -88,7 +101,13 @@ static int take_option(options *o, int letter) {
     case 'b': choice = choose("backend", optarg, backends), o->context.backend = (rondo_backend)choice; break;
     case 'a': choice = choose("algorithm", optarg, algorithms), o->algorithm = (rondo_algorithm)choice; break;
     case 'i': choice = choose("isa", optarg, isas), o->context.max_isa = (rondo_isa)choice; break;
-    case 'p': choice = choose("precision", optarg, precisions), o->precision = optarg; break;
+    case 'p': choice = choose("precision", optarg, precisions), o->allow_tf32 = choice == 1; break;
+    case 'W': choice = choose("weights", optarg, types), o->weights = (rondo_dtype)choice; break;
+    case 'L': choice = choose("lengths", optarg, lengths), o->ragged = choice == 1; break;
+    case 'd': value = number("dropout", optarg, 0, 0.99), o->dropout = (float)value; break;
+    case 'R': value = number("recurrent-dropout", optarg, 0, 0.99), o->recurrent_dropout = (float)value; break;
+    case 'T': o->training = 1; break;
+    case 'c': o->recompute = 1; break;
     case 't': value = number("threads", optarg, 1, 1024), o->context.threads = (int)value; break;
     case 's': value = number("seconds", optarg, 0, 3600), o->seconds = value; break;
     case 'r': o->speech = optarg; break;
@@ -102,8 +121,20 @@ static int take_option(options *o, int letter) {
   return choice >= 0 && value >= 0;
 }
 
+/* A worker is told of training line by line. */
+static exit_code check_training(const options *o) {
+  int trains = o->training || o->worker;
+  if (o->dropout > 0 && !trains) return refuse("--dropout is for --training");
+  if (o->recurrent_dropout > 0 && !trains) return refuse("--recurrent-dropout is for --training");
+  if (o->recompute && !trains) return refuse("--recompute is for --training");
+  if (o->training && o->speech) return refuse("--real is not for --training");
+  if (o->ragged && o->worker) return refuse("--lengths is not for --worker, whose peers have full sequences");
+  if (o->training && o->worker) return refuse("--worker is told of training on stdin");
+  return EXIT_FINE;
+}
+
 static exit_code read_options(options *o, int argc, char **argv) {
-  *o = (options){.precision = "f32", .seconds = 1, .context = {.threads = 1}};
+  *o = (options){.seconds = 1, .context = {.threads = 1}};
   for (int letter; (letter = getopt_long(argc, argv, "", long_options, NULL)) != -1;)
     if (!take_option(o, letter)) return EXIT_USAGE;
   o->problems = (const char **)argv + optind;
@@ -113,22 +144,25 @@ static exit_code read_options(options *o, int argc, char **argv) {
     char message[PROBLEM_TEXT];
     if (!problem_parse(&p, shape_problem(o->problems[i]), message, sizeof message))
       return refuse("%s is neither a name of --list nor a problem string: %s", o->problems[i], message);
+    if (o->ragged && p.mask) return refuse("--lengths is not for %s, which has a mask", o->problems[i]);
   }
   if (o->worker && o->problem_count) return refuse("--worker takes its problems from stdin, not %s", o->problems[0]);
-  return EXIT_FINE;
+  return check_training(o);
 }
 
 static void list_shapes(void) {
   for (const shape *row = shapes; row->name; row++) printf("%-16s %s\n", row->name, row->problem);
 }
 
-/* Without a problem and a file: the whole table, and the speech that the source tree holds, if it is there. */
+/* Without a problem and a file: the whole table, and the speech that the source tree holds, if it is there, which is
+ * not for training. */
 static void use_defaults(options *o) {
   static const char *names[64];
   static const char speech_file[] = RONDO_DATA_DIR "/silero_vad_lstm.tensors";
   if (o->problem_count || o->speech) return;
   o->problems = names;
   while (shapes[o->problem_count].name) names[o->problem_count] = shapes[o->problem_count].name, o->problem_count++;
+  if (o->training) return;
   if (!access(speech_file, R_OK))
     o->speech = speech_file;
   else
@@ -214,8 +248,9 @@ static exit_code write_json(const run *r) {
 static exit_code run_all(run *r) {
   const options *o = r->options;
   rondo_backend backend = rondo_context_backend(r->ctx);
-  r->frozen = backend == RONDO_CUDA;
-  if (!r->frozen) limits_measure(&r->limits, o->context.max_isa, backend == RONDO_CPU ? o->context.threads : 1);
+  r->frozen = backend == RONDO_CUDA && !o->training;
+  if (backend != RONDO_CUDA)
+    limits_measure(&r->limits, o->context.max_isa, backend == RONDO_CPU ? o->context.threads : 1);
   report_header(r->text, rondo_context_text(r->ctx), &r->limits, is_simulated(r->ctx));
   exit_code code = run_problems(r);
   if (code != EXIT_USAGE && o->speech) {

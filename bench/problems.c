@@ -9,33 +9,30 @@ static const double CHECK_FLOPS = 5e8;
 enum { LEAST_CALLS = 3, MOST_CALLS = 100000 };
 static const double WARM_UP = 0.1; /* of the seconds */
 
-int options_precision(rondo_plan_desc *desc, const char *precision, char *message, size_t size) {
-  static const struct {
-    const char *name;
-    rondo_dtype weights;
-    int tf32;
-  } known[] = {{"f32", RONDO_F32, 0}, {"tf32", RONDO_F32, 1}, {"f16", RONDO_F16, 0}, {"bf16", RONDO_BF16, 0}};
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    if (strcmp(precision, known[i].name) != 0) continue;
-    desc->weights = known[i].weights;
-    if (known[i].tf32) desc->allow_tf32 = 1;
-    return 1;
-  }
-  snprintf(message, size, "precision %s is not offered yet, only f32 and tf32", precision);
-  return 0;
+rondo_plan_desc options_plan(const options *o, problem *p) {
+  p->allow_tf32 |= o->allow_tf32;
+  p->recompute |= o->recompute;
+  if (o->weights != RONDO_F32) p->weights = o->weights;
+  if (o->dropout > 0) p->dropout = o->dropout;
+  if (o->recurrent_dropout > 0) p->recurrent_dropout = o->recurrent_dropout;
+  rondo_plan_desc desc = problem_plan_desc(p);
+  desc.algorithm = o->algorithm;
+  desc.training |= o->training;
+  return desc;
 }
 
 /* The least time the machine needs: all multiplications at the peak rate, or reading the recurrent weights from where
- * they lie once per timestep and the others once per call, whichever is more. Threads share the weights out. */
+ * they lie once per timestep and the others once per call, whichever is more; in training forward and backward read
+ * them so. Threads share the weights out. */
 static void set_limit(result *r, const problem *p, limits *l) {
   double output = problem_output_size(p), columns = (double)problem_gates(p) * p->hidden_size; /* of a direction */
-  double recurrent = p->cell == RONDO_DENSE ? 0 : sizeof(float) * columns * output;
-  if (p->projection_size) recurrent += sizeof(float) * p->hidden_size * output;
-  double directions = problem_directions(p), weights = sizeof(float) * (double)p->head_units * problem_width(p);
-  for (int layer = 0; layer < p->num_layers; layer++)
-    weights += sizeof(float) * directions * columns * problem_inputs(p, layer);
+  double one = r->weights == RONDO_F32 ? 4 : 2;                                                /* bytes of a weight */
+  double recurrent = p->cell == RONDO_DENSE ? 0 : one * columns * output;
+  if (p->projection_size) recurrent += one * p->hidden_size * output;
+  double directions = problem_directions(p), weights = one * (double)p->head_units * problem_width(p);
+  for (int layer = 0; layer < p->num_layers; layer++) weights += one * directions * columns * problem_inputs(p, layer);
   double all_recurrent = recurrent * directions * p->num_layers, once = weights + all_recurrent;
-  double traffic = once + all_recurrent * (p->timesteps - 1);
+  double traffic = (once + all_recurrent * (p->timesteps - 1)) * (r->training ? 2 : 1);
   double working_set = p->timesteps == 1 || recurrent == 0 ? once : recurrent;
   double gbs = limits_read_gbs(l, (size_t)(working_set / l->threads));
   double compute = r->flops / (l->fma_gflops * 1e9), reading = gbs > 0 ? traffic / (gbs * 1e9) : 0;
@@ -55,9 +52,9 @@ static rondo_status time_calls(spread *timed, subject *s, const options *o, doub
   return RONDO_OK;
 }
 
-/* Checks one run, then times; on CUDA the frozen call too, checked likewise. */
+/* Checks one run, then times; on CUDA the frozen call too, checked likewise, if it is forward alone. */
 static rondo_status measure(result *r, subject *s, const options *o) {
-  int last = rondo_context_backend(s->ctx) == RONDO_CUDA;
+  int last = rondo_context_backend(s->ctx) == RONDO_CUDA && !s->desc.training;
   for (int frozen = 0; frozen <= last; frozen++) {
     verdict found;
     rondo_status status = frozen ? subject_freeze(s) : RONDO_OK;
@@ -72,11 +69,21 @@ static rondo_status measure(result *r, subject *s, const options *o) {
   return RONDO_OK;
 }
 
+/* Of forward: steps that are skipped cost nothing but in the head, which they pass through. Backward has two products
+ * of that size: by the inputs and h, and by the weights. */
+static double flops_of(const problem *p, double share) {
+  double head = 2.0 * p->batch * p->timesteps * p->head_units * problem_width(p);
+  return head + (problem_flops(p) - head) * share;
+}
+
 static void describe(result *r, const subject *s) {
   const problem *p = &s->data.problem;
-  r->flops = problem_flops(p);
   r->batch = p->batch;
+  r->training = s->desc.training;
+  r->weights = s->desc.weights;
   r->steps = (double)p->batch * p->timesteps;
+  r->rows = subject_rows(s);
+  r->flops = flops_of(p, r->rows / r->steps) * (r->training ? 3 : 1);
   snprintf(r->plan, sizeof r->plan, "%s", rondo_plan_text(s->plan));
 }
 
@@ -84,11 +91,8 @@ rondo_status problem_measure(result *r, rondo_context *ctx, const options *o, li
   problem p;
   subject s;
   if (!problem_parse(&p, r->problem, r->reason, sizeof r->reason)) return RONDO_INVALID_ARGUMENT;
-  rondo_plan_desc desc = problem_plan_desc(&p);
-  if (!options_precision(&desc, o->precision, r->reason, sizeof r->reason)) return RONDO_UNSUPPORTED;
-  desc.algorithm = o->algorithm;
-  p.allow_tf32 = desc.allow_tf32;
-  rondo_status status = subject_open(&s, ctx, &p, &desc);
+  rondo_plan_desc desc = options_plan(o, &p);
+  rondo_status status = subject_open(&s, ctx, &p, &desc, o->ragged);
   if (status == RONDO_OK) {
     describe(r, &s);
     if (l->fma_gflops > 0) set_limit(r, &p, l); /* before and after, as others may slow the machine down */

@@ -64,6 +64,17 @@ void report_row(FILE *out, const result *r, int width, int frozen) {
   fflush(out);
 }
 
+/* What sequences that end early save: rows of the products of all timesteps. */
+static void report_rows(FILE *out, const result *results, int count, int width) {
+  int ragged = 0;
+  for (int i = 0; i < count; i++) {
+    const result *r = &results[i];
+    if (r->reason[0] || r->rows == r->steps) continue;
+    if (!ragged++) fprintf(out, "\n%-*s %12s %12s %9s\n", width, "problem", "rows of work", "rows padded", "share");
+    fprintf(out, "%-*s %12.0f %12.0f %8.1f%%\n", width, r->name, r->rows, r->steps, 100 * r->rows / r->steps);
+  }
+}
+
 /* Problems that did not run for the same reason, in one line. */
 static void report_reasons(FILE *out, const result *results, int count) {
   for (int i = 0; i < count; i++) {
@@ -77,30 +88,41 @@ static void report_reasons(FILE *out, const result *results, int count) {
   }
 }
 
+static const char forward_note[] =
+    "error: largest distance of an output from the formulas in double. bound: the largest error of a single timestep,\n"
+    "as a share of what float arithmetic may add to it, derived from the numbers; above 100% is wrong.\n";
+static const char training_note[] =
+    "A call is forward and backward; backward counts as two products of forward's size. error: largest distance of y "
+    "or\n"
+    "a gradient from the reference, whose sums are in double, as a share of the largest number of its array. bound: "
+    "that\n"
+    "as a share of what independent roundings of float may come to; above 100% is wrong.\n";
+
 void report_notes(FILE *out, const result *results, int count, int width, int frozen) {
+  int training = 0;
+  report_rows(out, results, count, width);
   report_reasons(out, results, count);
   fprintf(out, "\nplans:\n");
   for (int i = 0; i < count; i++)
     if (!results[i].reason[0]) fprintf(out, "%-*s  %s\n", width, results[i].name, results[i].plan);
+  for (int i = 0; i < count; i++) training |= results[i].training;
   fprintf(out,
           "\nsequences/s and timesteps/s are of the median, GFLOP/s and the share of the limit of the least time.\n");
   if (!frozen)
     fprintf(out,
             "limit: what binds of the measured multiply-add peak (fma), and of reading the weights once a timestep "
             "from where\nin the caches or in memory they lie (weights).\n");
-  fprintf(out,
-          "error: largest distance of an output from the formulas in double. bound: the largest error of a single "
-          "timestep,\nas a share of what float arithmetic may add to it, derived from the numbers; above 100%% is "
-          "wrong.\n");
+  fprintf(out, "%s", training ? training_note : forward_note);
 }
 
 void report_speech(FILE *out, const speech *s) {
   fprintf(out, "\nreal speech: %s\n", s->model);
   fprintf(out, "  plan        %s\n", s->plan);
+  const char *judged = s->bound >= 2 ? ", with rounded weights" : "";
   fprintf(out,
           "  difference  %.1e at most from the recorded outputs of %d frames; %.1e from the same in double%s\n"
           "              (the recording itself: %.1e)\n",
-          s->error, s->frames, s->error_exact, s->error_exact <= s->bound ? "" : ", WRONG", s->recorder_error);
+          s->error, s->frames, s->error_exact, s->error_exact <= s->bound ? judged : ", WRONG", s->recorder_error);
   fprintf(out,
           "  a frame     %.2f us median, %.2f us least, 99%% within %.2f us; %d frames, one a call, state carried\n",
           s->frame.median * 1e6, s->frame.least * 1e6, s->frame.p99 * 1e6, s->frame.count);
@@ -147,6 +169,8 @@ static void json_machine(FILE *out, const limits *l) {
   fprintf(out, "},\n");
 }
 
+static const char *const type_names[] = {[RONDO_F32] = "f32", [RONDO_F16] = "f16", [RONDO_BF16] = "bf16"};
+
 static void json_result(FILE *out, const result *r) {
   fprintf(out, "    {");
   text_member(out, "name", r->name);
@@ -155,6 +179,9 @@ static void json_result(FILE *out, const result *r) {
   fprintf(out, ", ");
   text_member(out, r->reason[0] ? "not_run" : "plan", r->reason[0] ? r->reason : r->plan);
   if (!r->reason[0]) {
+    fprintf(out, ", \"training\": %s, \"weights\": \"%s\"", r->training ? "true" : "false", type_names[r->weights]);
+    number_member(out, "rows", r->rows);
+    number_member(out, "rows_padded", r->steps);
     number_member(out, "flops", r->flops);
     spread_member(out, "seconds", &r->plain);
     if (r->frozen.count) spread_member(out, "graph_seconds", &r->frozen);

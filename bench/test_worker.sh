@@ -23,8 +23,12 @@ say '{"cell":"rnn","timesteps":3,"batch":2,"input":5,"hidden":4,"directions":2,"
 say '{"cell":"cnn","timesteps":3,"batch":2,"input":5,"hidden":4,"seconds":0}' '^\{"error":"cell cnn is not .*"\}$'
 say "{$lstm,\"hidden\":4,\"directions\":2,\"seconds\":0}" "$three"
 say "{$lstm,\"hidden\":4,\"directions\":3,\"seconds\":0}" '^\{"error":"directions must be .*"\}$'
-say "{$lstm,\"hidden\":4,\"training\":1,\"seconds\":0}" '^\{"error":".*training.*"\}$'
-say "{$lstm,\"hidden\":4,\"precision\":\"bf16\",\"seconds\":0}" '^\{"error":".*BF16.*"\}$'
+say "{$lstm,\"hidden\":4,\"training\":1,\"seconds\":0}" "$three"
+say "{$lstm,\"hidden\":4,\"training\":1,\"layers\":2,\"directions\":2,\"seconds\":0}" "$three"
+say "{$lstm,\"hidden\":4,\"training\":2,\"seconds\":0}" '^\{"error":"training must be .*"\}$'
+say "{$lstm,\"hidden\":4,\"precision\":\"bf16\",\"seconds\":0}" "$three"
+say "{$lstm,\"hidden\":4,\"precision\":\"f16\",\"seconds\":0}" "$three"
+say "{$lstm,\"hidden\":4,\"precision\":\"bf16\",\"training\":1,\"seconds\":0}" '^\{"error":".*BF16 with training.*"\}$'
 say "{$lstm,\"hidden\":4,\"precision\":\"int8\",\"seconds\":0}" '^\{"error":".*int8.*"\}$'
 say "{$lstm,\"hidden\":0,\"seconds\":0}" '^\{"error":"hidden must be .*"\}$'
 say "{$lstm,\"hidden\":4}" '^\{"error":"seconds must be .*"\}$'

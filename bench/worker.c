@@ -3,11 +3,13 @@
  * A line of stdin is a shape as a JSON object, the answer a JSON object on a line of stdout:
  *
  *     {"cell":"lstm","timesteps":T,"batch":B,"input":I,"hidden":H,"layers":L,"directions":D,
- *      "precision":"f32"|"bf16"|"int8","training":0|1,"seconds":S,"threads":N}
+ *      "precision":"f32"|"f16"|"bf16"|"int8","training":0|1,"seconds":S,"threads":N}
  *     {"seconds":[...]}         a time for every call, as many as fit S seconds
  *     {"error":"..."}           why there are none
  *
- * x is (T, B, I) and y (T, B, D*H). The same shape again is timed at once, as it is still there and warm. */
+ * x is (T, B, I) and y (T, B, D*H). With training a call is forward and backward: dx and the gradients of all weights
+ * from a dy. f16 and bf16 are the type of the weights. The same shape again is timed at once, as it is still there and
+ * warm. */
 #include "bench.h"
 
 #include "json.h"
@@ -84,6 +86,13 @@ static int read_request(request *r, const char *text, char *message, size_t size
   return 0;
 }
 
+/* f32 is the peers' word for "as exact as you are asked to be": what the command line says, then, is within it. */
+static int request_weights(rondo_dtype *weights, const char *precision) {
+  if (!strcmp(precision, "f16")) return *weights = RONDO_F16, 1;
+  if (!strcmp(precision, "bf16")) return *weights = RONDO_BF16, 1;
+  return !strcmp(precision, "f32");
+}
+
 /* 1, or 0 and a sentence when no plan can say what is wanted; whether the library offers it is for the plan to find. */
 static int request_plan(problem *p, rondo_plan_desc *desc, const request *r, const options *o, char *message,
                         size_t size) {
@@ -97,10 +106,6 @@ static int request_plan(problem *p, rondo_plan_desc *desc, const request *r, con
     snprintf(message, size, "cell %s is not lstm, gru or rnn", r->cell);
     return 0;
   }
-  if (r->training) {
-    snprintf(message, size, "training is not timed yet, only forward");
-    return 0;
-  }
   *p = (problem){
       .cell = cells[which].cell,
       .batch = r->batch,
@@ -111,12 +116,14 @@ static int request_plan(problem *p, rondo_plan_desc *desc, const request *r, con
       .bidirectional = r->directions == 2,
       .time_major = 1,
   };
-  *desc = problem_plan_desc(p);
-  desc->algorithm = o->algorithm;
-  /* f32 in a request is the peers' word for "as exact as you are asked to be": --precision tf32 is within it. */
-  int chosen = !strcmp(r->precision, "f32");
-  if (!options_precision(desc, chosen ? o->precision : r->precision, message, size)) return 0;
-  p->allow_tf32 = desc->allow_tf32;
+  options asked = *o;
+  asked.training = r->training;
+  if (!r->training) asked.recompute = 0, asked.dropout = asked.recurrent_dropout = 0;
+  if (!request_weights(&asked.weights, r->precision)) {
+    snprintf(message, size, "precision %s is not offered, only f32, f16 and bf16", r->precision);
+    return 0;
+  }
+  *desc = options_plan(&asked, p);
   return 1;
 }
 
@@ -139,7 +146,7 @@ static void worker_open(worker *w, const request *r) {
   const char *why = NULL;
   if (rondo_context_create(&w->ctx, &context) != RONDO_OK)
     why = rondo_last_error();
-  else if (subject_open(&w->subject, w->ctx, &p, &desc) != RONDO_OK)
+  else if (subject_open(&w->subject, w->ctx, &p, &desc, 0) != RONDO_OK)
     why = w->subject.why;
   else
     w->open = 1;

@@ -76,7 +76,7 @@ allowed() {
   standard='(std[a-z]*|assert|ctype|errno|float|limits|math|signal|string|time)\.h'
   standard="$standard|(dlfcn|getopt|pthread|sched|unistd|sys/[a-z]*)\.h"
   cuda='(cuda|cublas|curand|cooperative_groups)[a-zA-Z0-9_/]*(\.h)?|math_constants\.h|mma\.h|cub/.*|type_traits|utility'
-  host='(internal|error|arena|params|canonical|schedule|optimise)\.h|rondo/rondo\.h'
+  host='(internal|error|arena|params|canonical|schedule|optimise|half)\.h|rondo/rondo\.h'
   case $1 in
     include/*) echo "- std(int|def|bool)\.h" ;;
     src/host/internal.h | src/kernels/kernels.h)
@@ -85,7 +85,7 @@ allowed() {
     src/kernels/*) echo "rondo/rondo\.h $standard|$cuda" ;;
     src/host/cuda/*) echo "$host|cuda/[a-z_]*\.h|kernels/kernels\.(h|inc) $standard|$cuda" ;;
     src/host/cpu/*) echo "$host|cpu/[a-z_]*\.h $standard|(imm|x86)intrin\.h|cpuid\.h" ;;
-    src/host/reference*) echo "(internal|error|reference)\.h|rondo/rondo\.h $standard" ;;
+    src/host/reference*) echo "(internal|error|reference|philox)\.h|rondo/rondo\.h $standard" ;;
     src/host/*) echo "rondo/rondo\.h $standard" ;;
     examples/*) echo "- rondo/rondo\.h|$standard" ;;
     bench/*) echo "rondo/rondo\.h|(tests/)?(problem|tensors|compare)\.h|shapes\.inc rondo/rondo\.h|$standard" ;;

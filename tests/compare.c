@@ -6,7 +6,10 @@
  * the h that each step truly started from out of y, so that |e_h| is 0 at every step. Right in each step from what the
  * one before gave is right throughout. What is carried then is c alone, and its error shrinks with f.
  *
- * Storing. A backend that computes in a wider type rounds h and c when it writes them to the caller's arrays. */
+ * Storing. A backend that computes in a wider type rounds h and c when it writes them to the caller's arrays.
+ *
+ * Weights of 16 bits. They are rounded before anything else happens: nearest, ties to even, so the exact result is that
+ * of the rounded ones. The CPU widens them, which is exact, and so keeps float's bounds. */
 #include "compare.h"
 
 #include "compare_cell.h"
@@ -17,11 +20,24 @@
 
 /* "active": sigmoid and tanh of the CPU and CUDA backends keep within 6 roundings of float, which the tests of the
  * kernels hold them to; the reference's are libm's in double. The reference's sums and compare_expect's own are both
- * in double, hence 2^-52 for the two. TF32 keeps 10 bits after the leading one, and hardware may cut the rest;
- * tensor cores may also cut where they add. */
-const compare_arithmetic compare_reference = {.sum = 0x1p-52, .active = 0x1p-50, .state = 0x1p-52, .store = 0x1p-24};
+ * in double, hence 2^-52 for the two; 1 / (1 - rate) takes two roundings in float and none to speak of there. TF32
+ * keeps 10 bits after the leading one, and hardware may cut the rest; tensor cores may also cut where they add.
+ * Rounding to nearest is half a unit: a bfloat16 keeps 7 bits after the leading one and reaches as far down as float,
+ * an IEEE half keeps 10 and below 2^-14 is a multiple of 2^-24. Products of two halves are exact in float. */
+const compare_arithmetic compare_reference = {
+    .mask = 0x1p-23, .sum = 0x1p-52, .active = 0x1p-50, .state = 0x1p-52, .store = 0x1p-24};
 const compare_arithmetic compare_float = {.sum = 0x1p-24, .active = 6 * 0x1p-24, .state = 0x1p-24};
 const compare_arithmetic compare_tf32 = {.product = 0x1p-10, .sum = 0x1p-23, .active = 6 * 0x1p-24, .state = 0x1p-24};
+const compare_arithmetic compare_f16 = {
+    .narrow = 0x1p-11, .least = 0x1p-25, .sum = 0x1p-23, .active = 6 * 0x1p-24, .state = 0x1p-24};
+const compare_arithmetic compare_bf16 = {.narrow = 0x1p-8, .sum = 0x1p-23, .active = 6 * 0x1p-24, .state = 0x1p-24};
+
+compare_arithmetic compare_arithmetic_of(rondo_backend backend, const problem *p) {
+  if (backend == RONDO_REFERENCE) return compare_reference;
+  if (backend != RONDO_CUDA) return compare_float;
+  if (p->weights) return p->weights == RONDO_F16 ? compare_f16 : compare_bf16;
+  return p->allow_tf32 ? compare_tf32 : compare_float;
+}
 
 static const double underflow = 4.0 * FLT_MIN;
 
@@ -81,12 +97,25 @@ static void put_row(near *to, const near *row, int zero, int count) {
   for (int j = 0; j < count; j++) to[j] = zero ? near_exact(0) : row[j];
 }
 
+/* Of the sequence, for both products. */
+static void set_masks(pass *s, int layer, int direction) {
+  const problem *p = &s->data->problem;
+  const float *all = s->data->dropout_masks;
+  size_t row = (size_t)s->n * (size_t)problem_masks(p);
+  size_t inputs = problem_mask_at(p, layer, direction, 0) + row * (size_t)s->cell.inputs;
+  size_t outputs = problem_mask_at(p, layer, direction, 1) + row * (size_t)s->cell.output;
+  s->cell.masks = problem_masks(p);
+  s->cell.input_mask = all && p->dropout > 0 ? all + inputs : NULL;
+  s->cell.recurrent_mask = all && p->recurrent_dropout > 0 ? all + outputs : NULL;
+}
+
 /* From in (T, inputs) to half (T, O) and last: the direction's y in the order of the layer's, and its y_last. */
 static void run_direction(pass *s, const near *in, int layer, int direction) {
   const problem *p = &s->data->problem;
   int output = s->cell.output, steps = p->timesteps, before = -1, real = 0;
   int recurrent = problem_has_state(p), zero = recurrent && (p->zero_output_for_mask || p->bidirectional);
   near *last = s->last + direction * output; /* the output before, then y_last */
+  set_masks(s, layer, direction);
   read_state(s, s->h, s->data->h_0, layer, direction, output);
   read_state(s, s->c, s->data->c_0, layer, direction, s->cell.hidden);
   put_row(last, NULL, 1, output);
@@ -129,6 +158,18 @@ static void merge_row(const pass *s, near *to, const near *row, int direction) {
   }
 }
 
+/* A layer's y (T, width) on its way to the next layer. */
+static void drop_between(const pass *s, near *y, int layer) {
+  const problem *p = &s->data->problem;
+  size_t width = (size_t)problem_width(p), batch = (size_t)p->batch;
+  if (!s->data->layer_masks || layer == p->num_layers - 1) return;
+  const float *mask = s->data->layer_masks + (size_t)layer * problem_between(p) + (size_t)s->n * width;
+  for (size_t t = 0; t < (size_t)p->timesteps; t++)
+    for (size_t k = 0; k < width; k++)
+      y[t * width + k] =
+          near_multiply(y[t * width + k], near_mask(mask[t * batch * width + k], s->unit), s->unit.state);
+}
+
 /* All directions of a layer: from in (T, inputs) to out (T, width), y_last to top (width). */
 static void run_layer(pass *s, const near *in, near *out, int layer) {
   const problem *p = &s->data->problem;
@@ -141,6 +182,7 @@ static void run_layer(pass *s, const near *in, near *out, int layer) {
       merge_row(s, out + (size_t)t * (size_t)width, s->half + (size_t)t * (size_t)s->cell.output, d);
     merge_row(s, s->top, s->last + d * s->cell.output, d);
   }
+  drop_between(s, out, layer);
 }
 
 /* The mask follows the data, which a layer that goes backwards leaves in the order of its processing. */
@@ -230,7 +272,48 @@ static int open_pass(pass *s, problem *head) {
   return 1;
 }
 
-static int expect(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic, const float *y) {
+float compare_rounded(rondo_dtype type, float v) {
+  int digits = type == RONDO_F16 ? 11 : 8, least = type == RONDO_F16 ? -24 : -133, unit;
+  if (type == RONDO_F32 || !isfinite(v) || v == 0) return v;
+  frexp((double)v, &unit); /* v is below 2^unit */
+  unit = unit - digits > least ? unit - digits : least;
+  double near = ldexp(nearbyint(ldexp((double)v, -unit)), unit), most = type == RONDO_F16 ? 65504 : FLT_MAX;
+  return fabs(near) > most ? copysignf(INFINITY, v) : (float)near;
+}
+
+/* A copy of count floats, rounded; NULL stays NULL. *good becomes 0 without memory. */
+static const float *round_array(const float *from, size_t count, rondo_dtype type, int *good) {
+  float *to = from ? malloc(count * sizeof *to) : NULL;
+  if (from && !to) *good = 0;
+  for (size_t i = 0; to && i < count; i++) to[i] = compare_rounded(type, from[i]);
+  return to;
+}
+
+/* Replaces the arrays that are kept in 16 bits. 1, or 0 without memory; release with free_rounded in any case. */
+static int round_weights(problem_data *data) {
+  const problem *p = &data->problem;
+  size_t columns = (size_t)problem_gates(p) * (size_t)p->hidden_size, output = (size_t)problem_output_size(p);
+  int good = 1;
+  for (int i = 0; i < data->weights_count; i++) {
+    rondo_weights *w = &data->weights[i];
+    size_t wide = w->layer == p->num_layers ? (size_t)p->head_units : columns;
+    w->kernel = round_array(w->kernel, (size_t)problem_inputs(p, w->layer) * wide, p->weights, &good);
+    w->recurrent_kernel = round_array(w->recurrent_kernel, output * columns, p->weights, &good);
+    w->projection = round_array(w->projection, output * (size_t)p->hidden_size, p->weights, &good);
+  }
+  return good;
+}
+
+static void free_rounded(problem_data *data) {
+  for (int i = 0; i < data->weights_count; i++) {
+    const rondo_weights *w = &data->weights[i];
+    const float *const arrays[] = {w->kernel, w->recurrent_kernel, w->projection};
+    for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) free((void *)(uintptr_t)arrays[k]);
+  }
+}
+
+static int run_all(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic,
+                   const float *y) {
   pass s = {.expected = expected, .data = data, .y = y, .unit = arithmetic};
   problem head;
   int good = allocate(expected, &data->problem) && open_pass(&s, &head);
@@ -240,6 +323,14 @@ static int expect(compare_expected *expected, const problem_data *data, compare_
   exact_cell_free(&s.head);
   free(s.between[0]);
   free(s.real);
+  return good;
+}
+
+static int expect(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic, const float *y) {
+  if (!data->problem.weights) return run_all(expected, data, arithmetic, y);
+  problem_data rounded = *data; /* shares all but the weights */
+  int good = round_weights(&rounded) && run_all(expected, &rounded, arithmetic, y);
+  free_rounded(&rounded);
   return good;
 }
 

@@ -16,15 +16,22 @@ extern "C" {
 /* How a backend computes: units of rounding. */
 typedef struct compare_arithmetic {
   double product; /* of each factor before it is multiplied: 0, or 2^-10 for TF32 */
+  double narrow;  /* of x, h and the like before they are multiplied by a weight, which is exact: 0, or of a half */
+  double least;   /* and an absolute one, below the smallest normal half */
+  double mask;    /* of the factors of dropout, which are floats here */
   double sum;     /* of each product and each addition of the gate sums */
   double active;  /* largest error of sigmoid, tanh, exp and their like, relative to their value */
   double state;   /* of each operation on c and h */
   double store;   /* of h and c in the caller's arrays: 0 when they are computed in float anyway */
 } compare_arithmetic;
 
-extern const compare_arithmetic compare_reference; /* RONDO_REFERENCE: all in double from call to call */
-extern const compare_arithmetic compare_float;     /* all in float, sums in any order */
-extern const compare_arithmetic compare_tf32;      /* factors rounded or cut to TF32 first */
+extern const compare_arithmetic compare_reference;         /* RONDO_REFERENCE: all in double from call to call */
+extern const compare_arithmetic compare_float;             /* all in float, sums in any order */
+extern const compare_arithmetic compare_tf32;              /* factors rounded or cut to TF32 first */
+extern const compare_arithmetic compare_f16, compare_bf16; /* x and h rounded to the weights' type first */
+
+/* Of a problem on a backend. */
+compare_arithmetic compare_arithmetic_of(rondo_backend backend, const problem *p);
 
 /* Values and bounds, all dense and batch-major whatever the problem's layout. y (N, T, columns) and y_last (N, columns)
  * with halves side by side, h_n (L*D, N, O), c_n (L*D, N, H). */
@@ -35,7 +42,8 @@ typedef struct compare_expected {
   double *y_bound, *y_last_bound, *h_n_bound, *c_n_bound;
 } compare_expected;
 
-/* data: as problem_data_create made it, or filled by hand. 1, or 0 without memory. */
+/* data: as problem_data_create made it, or filled by hand; in training with the masks of dropout, which are multiplied
+ * by where they are not NULL. Weights are rounded to the problem's type first. 1, or 0 without memory. */
 int compare_expect(compare_expected *expected, const problem_data *data, compare_arithmetic arithmetic);
 
 /* The same for a problem whose y (with the strides of data) a backend has computed and which holds every h: each step
@@ -53,6 +61,9 @@ double compare_y(const compare_expected *expected, const problem_data *data, con
 double compare_y_last(const compare_expected *expected, const problem_data *data, const float *y_last);
 double compare_h_n(const compare_expected *expected, const problem_data *data, const float *h_n);
 double compare_c_n(const compare_expected *expected, const problem_data *data, const float *c_n);
+
+/* v as a number of the type, to nearest, ties to even: by arithmetic, where src/host/half.h works on bits. */
+float compare_rounded(rondo_dtype type, float v);
 
 /* The larger of two errors or ratios; infinite if the second is not a number. */
 double compare_worst(double worst, double next);

@@ -19,14 +19,36 @@ static near both_biases(const exact_cell *l, int j) {
   return (near){sum, recurrent != 0 ? 0x1p-24 * fabs(sum) : 0};
 }
 
-/* x @ kernel and h @ recurrent_kernel with nothing added; columns from..to - 1 of the second are done. */
+/* row (count) as a product with weights takes it: dropped by a mask, in 16 bits where the weights are. */
+static const near *factor_of(const exact_cell *l, const near *row, int count, const float *mask) {
+  for (int k = 0; k < count; k++) {
+    near v = mask ? near_multiply(row[k], near_mask(mask[k], l->unit), l->unit.state) : row[k];
+    l->factor[k] = near_narrow(v, l->unit);
+  }
+  return l->factor;
+}
+
+/* Adds row (count) @ w (count, G*H) to columns from..to - 1 of the sums; of masks (K, count) each gate has its own, or
+ * all the one. */
+static void add_product(const exact_cell *l, near_sums *sums, const near *row, int count, const float *mask,
+                        const float *w, int from, int to) {
+  int columns = sums->columns, parts = mask ? l->masks : 1, wide = columns / parts, terms = sums->terms;
+  for (int k = 0; k < parts; k++) {
+    int first = k * wide > from ? k * wide : from, end = (k + 1) * wide < to ? (k + 1) * wide : to;
+    const near *factor = factor_of(l, row, count, mask ? mask + k * count : NULL);
+    sums->terms = terms;
+    near_sums_add(sums, factor, count, w, columns, first, first, end);
+  }
+}
+
+/* x @ kernel and h @ recurrent_kernel with nothing added; columns 0..to - 1 of the second are done. */
 static void multiply(exact_cell *l, const near *x, const near *h, int to) {
   const rondo_weights *w = l->weights;
   int columns = l->from_x.columns;
   near_sums_start(&l->from_x, NULL);
   near_sums_start(&l->from_h, NULL);
-  near_sums_add(&l->from_x, x, l->inputs, w->kernel, columns, 0, 0, columns);
-  if (w->recurrent_kernel) near_sums_add(&l->from_h, h, l->output, w->recurrent_kernel, columns, 0, 0, to);
+  add_product(l, &l->from_x, x, l->inputs, l->input_mask, w->kernel, 0, columns);
+  if (w->recurrent_kernel) add_product(l, &l->from_h, h, l->output, l->recurrent_mask, w->recurrent_kernel, 0, to);
 }
 
 static void normalise_products(exact_cell *l) {
@@ -109,7 +131,8 @@ static void lstm_unit(const exact_cell *l, int j, near c, near *fresh, near *out
 /* row (H) @ projection: to (O). */
 static void project(exact_cell *l, const near *row, near *to) {
   near_sums_start(&l->other, NULL);
-  near_sums_add(&l->other, row, l->hidden, l->weights->projection, l->output, 0, 0, l->output);
+  const near *factor = factor_of(l, row, l->hidden, NULL);
+  near_sums_add(&l->other, factor, l->hidden, l->weights->projection, l->output, 0, 0, l->output);
   for (int j = 0; j < l->output; j++) to[j] = near_sums_get(&l->other, j, l->unit);
 }
 
@@ -138,8 +161,7 @@ static void reset_before(exact_cell *l, const near *h) {
   int hidden = l->hidden;
   for (int k = 0; k < hidden; k++) l->row[k] = near_multiply(l->gate[k], h[k], l->unit.state);
   l->from_h.terms -= l->output; /* of these columns none is there yet */
-  near_sums_add(&l->from_h, l->row, hidden, l->weights->recurrent_kernel, 3 * hidden, 2 * hidden, 2 * hidden,
-                3 * hidden);
+  add_product(l, &l->from_h, l->row, hidden, l->recurrent_mask, l->weights->recurrent_kernel, 2 * hidden, 3 * hidden);
   for (int j = 0; j < hidden; j++) l->fresh[j] = gate_sum(l, 2 * hidden + j);
 }
 
@@ -204,7 +226,10 @@ static double *take_sums(near_sums *s, int columns, double *from) {
 int exact_cell_create(exact_cell *cell, const problem *p, compare_arithmetic unit) {
   int hidden = p->hidden_size, columns = problem_gates(p) * hidden;
   *cell = (exact_cell){.problem = p, .hidden = hidden, .output = problem_output_size(p), .unit = unit};
-  size_t sums = 3 * (2 * (size_t)columns + (size_t)hidden), nears = 2 * (size_t)columns + 3 * (size_t)hidden;
+  int widest = p->input_size > problem_width(p) ? p->input_size : problem_width(p);
+  if (widest < hidden) widest = hidden;
+  size_t sums = 3 * (2 * (size_t)columns + (size_t)hidden);
+  size_t nears = 2 * (size_t)columns + 3 * (size_t)hidden + (size_t)widest;
   double *memory = calloc(sums + 2 * nears, sizeof *memory);
   if (!memory) return 0;
   cell->memory = memory;
@@ -216,6 +241,7 @@ int exact_cell_create(exact_cell *cell, const problem *p, compare_arithmetic uni
   cell->fresh = cell->h_part + columns;
   cell->gate = cell->fresh + hidden;
   cell->row = cell->gate + hidden;
+  cell->factor = cell->row + hidden;
   return 1;
 }
 

@@ -8,11 +8,14 @@
 typedef struct exact_cell {
   const struct problem *problem; /* its cell, functions and options; its sizes are those of layer 0 */
   const rondo_weights *weights;
-  int inputs, hidden, output; /* F, H, O */
+  int inputs, hidden, output;               /* F, H, O */
+  int masks;                                /* K */
+  const float *input_mask, *recurrent_mask; /* (K, F), (K, O), of the sequence; NULL: nothing is dropped */
   compare_arithmetic unit;
   near_sums from_x, from_h, other; /* (G*H) twice, (max(H, O)) */
   near *x_part, *h_part;           /* (G*H): what is normalised, or the gates */
   near *fresh, *gate, *row;        /* (H) each */
+  near *factor;                    /* (max(F, H, O)): a row as a product takes it */
   void *memory;
 } exact_cell;
 

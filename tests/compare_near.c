@@ -11,6 +11,9 @@
  * q the relative rounding of a factor before it is multiplied, 0 but for TF32 (Higham, Accuracy and Stability of
  * Numerical Algorithms, 3.1).
  *
+ * Where the weights are halves, it is v alone that is rounded, to v + d, |d| <= n r_v + s: n half a unit of the type's
+ * last place, s half its smallest number. That is one more error of v, as w is exact.
+ *
  * Product. The factors' errors cause r_a r_b - |a| |b|, its own rounding u r_a r_b. Sum: e_a + e_b + u (r_a + r_b).
  *
  * Mix. m = w a + (1 - w) b has three roundings on the way of any term, whose magnitudes are at most
@@ -37,6 +40,14 @@ double near_reach(near v) {
 
 near near_exact(double value) {
   return (near){value, 0};
+}
+
+near near_mask(float factor, compare_arithmetic unit) {
+  return (near){(double)factor, unit.mask * fabs((double)factor)};
+}
+
+near near_narrow(near v, compare_arithmetic unit) {
+  return (near){v.value, v.error + unit.narrow * near_reach(v) + unit.least};
 }
 
 static double g(double n, double unit) {

@@ -15,6 +15,10 @@ double near_reach(near v);
 
 near near_exact(double value);
 
+/* A factor of dropout; and a number on its way into a product with a weight, of which there are 16 bits. */
+near near_mask(float factor, compare_arithmetic unit);
+near near_narrow(near v, compare_arithmetic unit);
+
 /* unit: of the rounding of the operation. */
 near near_add(near a, near b, double unit);
 near near_multiply(near a, near b, double unit);

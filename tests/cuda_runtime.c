@@ -73,4 +73,6 @@ const char *const cuda_problems[] = {"lstm:n1t1c3h4:h0",
                                      "lstm:n7t6c4h8:h0:len:slots",
                                      "gru:n7t6c3h5l2:h0:mask=holes:bi=sum",
                                      "lstm:n7t40c3h8:h0:mask=left:back:restart:head=3",
+                                     "lstm:n3t6c5h9l2:h0:proj=4:weights=f16",
+                                     "gru:n7t6c3h8:h0:before:len:restart:zoneout=0.5:weights=bf16",
                                      NULL};

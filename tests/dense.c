@@ -63,7 +63,9 @@ void dense_expect_same(const char *what, const dense *a, const dense *b) {
 
 void expect_bounds(const char *what, const problem_data *data, const test_outputs *out) {
   compare_expected expected;
-  compare_arithmetic arithmetic = data->problem.allow_tf32 ? compare_tf32 : compare_float;
+  const test_variant *here = test_here();
+  int cuda = here && here->desc.backend == RONDO_CUDA;
+  compare_arithmetic arithmetic = compare_arithmetic_of(cuda ? RONDO_CUDA : RONDO_CPU, &data->problem);
   int made = out->y && compare_has_steps(&data->problem) ? compare_expect_steps(&expected, data, arithmetic, out->y)
                                                          : compare_expect(&expected, data, arithmetic);
   if (!EXPECT(made, "no host memory")) return;

@@ -25,6 +25,12 @@ kernel_array kernel_random(rondo_context *ctx, size_t count, uint64_t stream, fl
 kernel_array kernel_poison(rondo_context *ctx, size_t count);
 float *kernel_download(rondo_context *ctx, kernel_array array);
 
+/* count numbers of a type that were never written, packed into floats; packed numbers as floats; and how far a number
+ * that is rounded to the type may be from what it was. */
+kernel_array kernel_poison_of(rondo_context *ctx, rondo_dtype type, size_t count);
+float *kernel_numbers(rondo_dtype type, const float *packed, size_t count);
+double kernel_rounding(rondo_dtype type, double value);
+
 /* Rows of a call. FULL: none has a rondo_row. FIRST: of falling counts down to 0, in another order than their
  * sequences, some of which start from zeros, in a pool of states with room between; steps follow each other. MASK: the
  * same, and steps are anywhere. */
@@ -46,7 +52,7 @@ typedef struct kernel_cell_row {
   int n, t, step, h; /* N, T, s, H; t 0 is 1 */
   kernel_rows_kind kind;
   int gap, shift; /* floats between rows; and by which arrays stand beside an aligned address */
-  int without;    /* bits: not wanted: h_next, y, y_last, h_n, c_n */
+  int without;    /* bits: not wanted: h_next, y, y_last, h_n, c_n, rounded */
   int reversed;   /* y's distance over time is negative */
   int in_place;   /* h_next is h, h_n h_0, c_n c_0 */
   rondo_merge merge;
@@ -54,17 +60,19 @@ typedef struct kernel_cell_row {
   float scale;                /* of the sums; 0 is 4 */
   rondo_cell_options options; /* kinds 0: tanh, sigmoid, tanh */
   int peephole, norm, reset_before, no_c_0, unprojected, no_bias;
+  rondo_dtype type; /* of the rows that products read */
 } kernel_cell_row;
 extern const kernel_cell_row kernel_lstm_rows[], kernel_reset_rows[], kernel_gru_rows[], kernel_rnn_rows[];
 
 /* ---- Between the files of the cells ------------------------------------------------------------------------------ */
 
-enum { H_NEXT, Y, Y_LAST, H_N, PLACES, C_N = PLACES };
+enum { H_NEXT, Y, Y_LAST, H_N, PLACES, C_N = PLACES, ROUNDED };
 
 /* The places of a launch. bound (as many floats): what a written value may be off by, before it is merged; else 0. */
 typedef struct places {
   kernel_array array[PLACES];
   float *old[PLACES], *bound[PLACES];
+  kernel_array rounded; /* numbers of the row's type, as many as floats in the one of h_next */
   rondo_output here, there, bounds;
 } places;
 
@@ -97,6 +105,7 @@ float cell_bound(near v); /* as a float, no smaller */
 void cell_place_bounds(const kernel_cell_row *k, const kernel_rows *rows, const places *p, const float *bound);
 void cell_check_array(const char *what, const float *got, const float *expected, const float *old, const float *bound,
                       size_t count, rondo_merge merge);
+void cell_round_bounds(rondo_dtype type, float *bound, const float *expected, size_t count); /* of expected, rounded */
 void cell_check_places(rondo_context *ctx, const kernel_cell_row *k, const kernel_rows *rows, const places *p,
                        const float *bound);
 

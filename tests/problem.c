@@ -25,10 +25,16 @@ rondo_plan_desc problem_plan_desc(const problem *p) {
                 .layer_norm = p->layer_norm,
                 .zoneout = p->zoneout,
                 .zoneout_cell = p->zoneout_cell,
+                .dropout = p->dropout,
+                .recurrent_dropout = p->recurrent_dropout,
+                .layer_dropout = p->layer_dropout,
                 .head_units = p->head_units,
                 .head_activation = p->head_activation},
       .max_batch = p->batch,
       .max_timesteps = p->timesteps,
+      .training = problem_trains(p),
+      .recompute = p->recompute,
+      .weights = p->weights,
       .layout = p->time_major ? RONDO_TIME_MAJOR : RONDO_BATCH_MAJOR,
       .allow_tf32 = p->allow_tf32,
   };
@@ -78,6 +84,14 @@ int problem_has_cell_state(const problem *p) {
   return p->cell == RONDO_LSTM;
 }
 
+int problem_trains(const problem *p) {
+  return p->dropout > 0 || p->recurrent_dropout > 0 || p->layer_dropout > 0 || p->recompute;
+}
+
+int problem_masks(const problem *p) {
+  return p->recurrent_dropout > 0 ? problem_gates(p) : 1;
+}
+
 double problem_flops(const problem *p) {
   double h = p->hidden_size, o = problem_output_size(p), weights = 0;
   for (int l = 0; l < p->num_layers; l++) {
@@ -103,6 +117,22 @@ size_t problem_state_at(const problem_data *data, int layer, int direction, int 
   size_t part = (size_t)layer * (size_t)problem_directions(&data->problem) + (size_t)direction;
   size_t row = (size_t)(data->slots ? data->slots[n] : n);
   return (part * state_rows(data) + row) * data->state_stride;
+}
+
+size_t problem_mask_at(const problem *p, int layer, int direction, int recurrent) {
+  size_t rows = (size_t)p->batch * (size_t)problem_masks(p), at = 0;
+  size_t outputs = p->recurrent_dropout > 0 ? (size_t)problem_output_size(p) : 0;
+  for (int l = 0; l <= layer; l++) {
+    size_t inputs = p->dropout > 0 ? (size_t)problem_inputs(p, l) : 0;
+    size_t directions = (size_t)(l < layer ? problem_directions(p) : direction);
+    at += rows * (directions * (inputs + outputs) + (l == layer && recurrent ? inputs : 0));
+  }
+  return at;
+}
+
+size_t problem_between(const problem *p) {
+  if (!(p->layer_dropout > 0)) return 0;
+  return (size_t)p->timesteps * (size_t)p->batch * (size_t)problem_width(p);
 }
 
 int problem_is_real(const problem_data *data, int n, int t) {
@@ -149,6 +179,7 @@ rondo_batch problem_batch(const problem_data *data) {
                        .slots = data->slots,
                        .slot_count = data->slot_count,
                        .restart = data->restart,
+                       .seed = data->seed,
                        .x_strides = data->x_strides,
                        .y_strides = data->y_strides,
                        .y_last_stride = data->y_last_stride,

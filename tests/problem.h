@@ -14,7 +14,9 @@
  *            | "act=" f | "ract=" f | "oact=" f       activation, recurrent_activation, output_activation
  *            | "peephole" | "cifg" | "norm"           peephole, input_forget, layer_norm
  *            | "proj=" P   projection_size            "cellclip=" V | "clip=" V | "zoneout=" V | "zoneoutc=" V
+ *            | "dropout=" V | "rdropout=" V | "ldropout=" V    dropout, recurrent_dropout, layer_dropout: training
  *            | "head=" U [ "=" f ]                    head_units, head_activation
+ *            | "recompute" recompute: training        "weights=" ("f16" | "bf16")
  *            | "tf32"      allow_tf32
  *            | "tiny"      x and state near zero      "big"       saturates the gates
  *   f        = name [ "(" alpha [ "," beta ] ")" ]    such as relu, hard_sigmoid(0.2,0.5)
@@ -49,8 +51,11 @@ typedef struct problem {
   int peephole, input_forget, layer_norm;
   int projection_size;
   float cell_clip, clip, zoneout, zoneout_cell;
+  float dropout, recurrent_dropout, layer_dropout;
   int head_units;
   rondo_function head_activation;
+  int recompute;
+  rondo_dtype weights;
   int allow_tf32;
   int tiny, big;
 } problem;
@@ -66,13 +71,15 @@ char *problem_print(const problem *p, char *text, size_t size);
 /* The name of a function: "tanh", "sigmoid", ...; NULL for RONDO_DEFAULT and what is none. */
 const char *problem_function_name(rondo_activation kind);
 
-/* Shapes for tests: below, at, above and across the tiles of every backend; every cell and option; and a few of them
- * for tests that make many calls. All end with NULL. */
+/* Shapes for tests: below, at, above and across the tiles of every backend; every cell and option; a few of them for
+ * tests that make many calls; and problems of training: with dropout, and what else backward has to do with. All end
+ * with NULL. */
 extern const char *const problem_table[];
 extern const char *const problem_option_table[];
 extern const char *const problem_small_table[];
+extern const char *const problem_training_table[];
 
-/* What the layer and the plan look like for a problem of just this size. */
+/* What the layer and the plan look like for a problem of just this size; for training if it has an option of that. */
 rondo_plan_desc problem_plan_desc(const problem *p);
 
 /* Floating point operations of one forward pass without skipped steps: two for each multiplication by a weight. */
@@ -86,6 +93,15 @@ int problem_inputs(const problem *p, int layer);
 int problem_halves(const problem *p);  /* 2: y and y_last have two halves, `direction` apart; else 1 */
 int problem_columns(const problem *p); /* of y and y_last, of each half */
 int problem_has_state(const problem *p), problem_has_cell_state(const problem *p);
+int problem_trains(const problem *p); /* has an option of training */
+int problem_masks(const problem *p);  /* K */
+
+/* Where the masks of a layer and direction begin in dropout_masks, in floats; or its recurrent ones, which follow. Of
+ * layer num_layers: where all end. */
+size_t problem_mask_at(const problem *p, int layer, int direction, int recurrent);
+
+/* Floats of one of the buffers between layers that layer_dropout multiplies, (T, N, width); 0 without. */
+size_t problem_between(const problem *p);
 
 /* A random number in [-1, 1): a function of its three arguments alone, the same on every machine. */
 float problem_random(uint64_t seed, uint64_t stream, uint64_t index);
@@ -100,6 +116,10 @@ typedef struct problem_data {
   float *x, *h_0, *c_0; /* h_0, c_0 NULL: zeros. Gaps hold NaN, as do rows of states that no one may read */
   int32_t *lengths, *slots;
   uint8_t *mask, *restart;
+  /* Training: what a call with this seed multiplies by, as rondo_batch.dropout_masks and one (T, N, width) after
+   * another for the y of all layers but the last. NULL: nothing is dropped. problem_data_create leaves them NULL. */
+  uint64_t seed;
+  float *dropout_masks, *layer_masks;
   rondo_weights weights[2 * PROBLEM_MAX_LAYERS + 1]; /* of layer l, direction d: l * D + d; then the head's */
   int weights_count;
 } problem_data;
@@ -112,7 +132,8 @@ void problem_layout(problem_data *data, const problem *p);
 int problem_data_create(problem_data *data, const problem *p, uint64_t seed);
 void problem_data_free(problem_data *data);
 
-/* A batch with sizes, strides, and the host arrays lengths, mask, slots and restart set, every other pointer NULL. */
+/* A batch with sizes, strides, seed and the host arrays lengths, mask, slots and restart set, every other pointer NULL.
+ */
 rondo_batch problem_batch(const problem_data *data);
 
 /* Where element (n, t, 0) of x or y stands; and that of sequence n in a state, slots looked up. */

@@ -196,6 +196,7 @@ static int create_all_weights(problem_data *data, uint64_t seed) {
 int problem_data_create(problem_data *data, const problem *p, uint64_t seed) {
   float small = p->tiny ? 0x1p-20f : 1;
   problem_layout(data, p);
+  data->seed = seed;
   int good = create_steps(data, seed) && create_slots(data, seed) && create_x(data, seed, p->big ? 64 : small);
   good = good && create_states(data, seed, small) && create_all_weights(data, seed);
   if (!good) problem_data_free(data);
@@ -203,7 +204,8 @@ int problem_data_create(problem_data *data, const problem *p, uint64_t seed) {
 }
 
 void problem_data_free(problem_data *data) {
-  void *const arrays[] = {data->x, data->h_0, data->c_0, data->lengths, data->slots, data->mask, data->restart};
+  void *const arrays[] = {data->x,    data->h_0,     data->c_0,           data->lengths,    data->slots,
+                          data->mask, data->restart, data->dropout_masks, data->layer_masks};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
   for (size_t i = 0; i < sizeof data->weights / sizeof *data->weights; i++) {
     const rondo_weights *w = &data->weights[i];

@@ -25,6 +25,9 @@
   start "hard_sigmoid(0.2,0.5)", start "elu(0.7)", start "leaky_relu(0.01)", start "affine(0.8,0.1)",                  \
       start "thresholded_relu(0.3)", start "scaled_tanh(1.3,0.7)"
 
+/* With weights of 16 bits. */
+#define EVERY_TYPE(start, end) start ":weights=f16" end, start ":weights=bf16" end
+
 const char *const problem_option_table[] = {
     EVERY_DIRECTION("lstm:n5t6c7h9", "", ":h0"),
     EVERY_DIRECTION("gru:n4t5c6h11", "", ":h0"),
@@ -164,5 +167,26 @@ const char *const problem_option_table[] = {
     "lstm:n17t40c33h48:bi:len:h0",
     "gru:n1t20c156h156:back:before:h0",
     "rnn:n7t11c39h156:mask=left",
+    EVERY_TYPE("lstm:n1t1c1h1", ""), /* weights of 16 bits: cells, options, directions, stacks, heads; and sizes */
+    EVERY_TYPE("lstm:n3t5c7h9:h0", ""),
+    EVERY_TYPE("gru:n3t5c7h9:h0", ""),
+    EVERY_TYPE("gru:n3t5c7h9:before:h0", ""),
+    EVERY_TYPE("rnn:n3t5c7h9:h0", ""),
+    EVERY_TYPE("dense:n3t5c7h9:act=softmax", ""),
+    EVERY_TYPE("lstm:n3t5c7h9:h0", ":tiny"),
+    EVERY_TYPE("gru:n3t5c7h9:h0", ":big"),
+    EVERY_TYPE("lstm:n3t4c5h7:h0:peephole:proj=3:cellclip=1:clip=2:zoneout=0.1:zoneoutc=0.2", ""),
+    EVERY_TYPE("lstm:n3t4c5h7:h0:act=softsign:cifg:norm", ""),
+    EVERY_TYPE("gru:n3t4c5h7:h0:norm:zoneout=0.2", ""),
+    EVERY_TYPE("lstm:n5t6c7h9:bi:len:h0:proj=5", ""),
+    EVERY_TYPE("gru:n4t5c6h11:bi=sum:before:mask=holes:h0", ""),
+    EVERY_TYPE("rnn:n6t5c3h17:back:len:zero:h0:slots:restart", ""),
+    EVERY_TYPE("lstm:n5t6c7h9l2:bi:mask=holes:h0:head=5=sigmoid", ""),
+    EVERY_TYPE("gru:n3t5c7h9l3:back:time:strided:len:h0:head=2", ""),
+    EVERY_TYPE("lstm:n9t3c33h31:nobias:h0", ""),
+    EVERY_TYPE("gru:n17t3c15h33:h0", ""),
+    EVERY_TYPE("rnn:n2t33c16h40:h0", ""),
+    EVERY_TYPE("lstm:n1t9c40h156:h0", ""),
+    EVERY_TYPE("lstm:n6t12c64h128", ""),
     NULL,
 };

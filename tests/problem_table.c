@@ -108,5 +108,7 @@ const char *const problem_small_table[] = {
     "gru:n3t4c5h7l2:bi:before:time:mask=holes:head=3=softmax",
     "rnn:n5t6c3h9:bi=separate:time:strided:mask=rows:h0",
     "dense:n3t4c5h7:act=softmax",
+    "lstm:n5t6c7h9l2:len:h0:proj=5:weights=bf16",
+    "gru:n3t5c7h17:bi:before:h0:weights=f16",
     NULL,
 };

@@ -41,6 +41,7 @@ typedef enum option_kind {
 
 static const char *const merges[] = {"sum", "mul", "ave", "separate", NULL};
 static const char *const masks[] = {"left", "holes", "rows", "right", NULL};
+static const char *const types[] = {"f16", "bf16", NULL};
 
 typedef struct option_rule {
   const char *name;
@@ -76,7 +77,12 @@ static const option_rule option_rules[] = {
     {"clip", NUMBER, AT(clip), 0, NULL, 1e6f},
     {"zoneout", NUMBER, AT(zoneout), 0, NULL, 1},
     {"zoneoutc", NUMBER, AT(zoneout_cell), 0, NULL, 1},
+    {"dropout", NUMBER, AT(dropout), 0, NULL, 1},
+    {"rdropout", NUMBER, AT(recurrent_dropout), 0, NULL, 1},
+    {"ldropout", NUMBER, AT(layer_dropout), 0, NULL, 1},
     {"head", SIZED, AT(head_units), AT(head_activation), NULL, 0},
+    {"recompute", FLAG, AT(recompute), 0, NULL, 0},
+    {"weights", WORD, AT(weights), AT(weights), types, 0},
     {"tf32", FLAG, AT(allow_tf32), 0, NULL, 0},
     {"tiny", FLAG, AT(tiny), 0, NULL, 0},
     {"big", FLAG, AT(big), 0, NULL, 0},
@@ -232,13 +238,13 @@ static int parse_value(problem *p, reader *r, const option_rule *rule) {
   return rule->kind == SIZE || *r->at != '=' || parse_function(p, r, rule->second);
 }
 
-static int parse_option(problem *p, reader *r, unsigned *given) {
+static int parse_option(problem *p, reader *r, uint64_t *given) {
   for (int i = 0; i < COUNT(option_rules); i++) {
     const option_rule *rule = &option_rules[i];
     const char *at = r->at;
     if (!take_word(r, rule->name)) continue;
     if (*given >> i & 1) return refuse(r, at, "an option is given twice");
-    *given |= 1u << i;
+    *given |= (uint64_t)1 << i;
     switch (rule->kind) {
       case FLAG: *(int *)field(p, rule->offset) = 1; return 1;
       case WORD: return parse_word(p, r, rule);
@@ -252,7 +258,7 @@ static int parse_option(problem *p, reader *r, unsigned *given) {
 int problem_parse(problem *p, const char *text, char *message, size_t size) {
   problem parsed;
   reader r = {text, message, size};
-  unsigned given = 0;
+  uint64_t given = 0;
   memset(&parsed, 0, sizeof parsed); /* the bytes between fields too, so that problems compare as bytes */
   if (!parse_cell(&parsed, &r) || !parse_sizes(&parsed, &r)) return 0;
   while (take_letter(&r, ':'))
@@ -260,6 +266,7 @@ int problem_parse(problem *p, const char *text, char *message, size_t size) {
   if (*r.at) return refuse(&r, r.at, "expected \":\" and an option, or the end,");
   if (parsed.tiny && parsed.big) return refuse(&r, r.at, "tiny and big exclude each other");
   if (parsed.lengths && parsed.mask) return refuse(&r, r.at, "len and mask exclude each other");
+  if (parsed.weights && problem_trains(&parsed)) return refuse(&r, r.at, "weights and training exclude each other");
   *p = parsed;
   return 1;
 }

@@ -1,4 +1,5 @@
 /* setup.c - a problem's data on a backend, its plan, its outputs. */
+#include "dropout.h"
 #include "harness.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ const problem_data *test_data(const problem *p) {
   char name[PROBLEM_TEXT];
   problem_data *data = malloc(sizeof *data);
   test_problem(p);
-  if (!data || !problem_data_create(data, p, test_seed()))
+  if (!data || !problem_data_create(data, p, test_seed()) || !dropout_draw(data))
     give_up(problem_print(p, name, sizeof name), "no host memory");
   return test_at_end(release_data, data);
 }
@@ -42,6 +43,7 @@ static int upload_inputs(test_setup *s) {
   b->h_0 = buffer_upload(s->ctx, s->data->h_0, s->state_count);
   b->c_0 = buffer_upload(s->ctx, s->data->c_0, s->state_count);
   b->workspace = buffer_new(s->ctx, workspace);
+  b->reserve = buffer_new(s->ctx, rondo_plan_sizes(s->plan)->reserve);
   return params && b->x && (b->workspace || !workspace);
 }
 

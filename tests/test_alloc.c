@@ -1,6 +1,7 @@
 /* test_alloc.c - rondo_forward allocates nothing on the host, in no thread: malloc and its relatives are replaced in
  * this program by ones that count. (What CUDA is asked for is counted in test_cuda.c.) */
 #include "harness.h"
+#include "train.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -121,6 +122,23 @@ static void launch_allocates_nothing(const void *name) {
   EXPECT(counted == 0, "two launches made %ld calls of malloc, free or their like", counted);
 }
 
+/* Nor does training. */
+static void training_allocates_nothing(const void *name) {
+  if (!COUNTED) SKIP("a sanitizer, or another C library than glibc, has its own malloc");
+  rondo_context *ctx = test_context();
+  train_call c;
+  if (!ctx || !train_set_up(&c, ctx, test_data_named(name), 1)) return;
+  const test_setup *s = &c.setup;
+  if (s->batch.lengths || s->batch.mask || s->batch.slots) EXPECT_OK(rondo_forward(s->plan, ctx, &s->batch));
+  long before = atomic_load(&calls);
+  rondo_status forward = rondo_forward(s->plan, ctx, &s->batch);
+  rondo_status backward = rondo_backward(s->plan, ctx, &s->batch);
+  long counted = atomic_load(&calls) - before;
+  EXPECT(forward == RONDO_OK, "%s", rondo_status_name(forward));
+  EXPECT(backward == RONDO_OK, "%s", rondo_status_name(backward));
+  EXPECT(counted == 0, "forward and backward made %ld calls of malloc, free or their like", counted);
+}
+
 static const char *const shapes[] = {"lstm:n1t1c1h1",
                                      "lstm:n3t6c7h9:strided:h0",
                                      "lstm:n17t40c33h48l3",
@@ -130,7 +148,16 @@ static const char *const shapes[] = {"lstm:n1t1c1h1",
                                      "gru:n5t6c7h33:h0:restart",
                                      "rnn:n5t6c7h33:bi:mask=left",
                                      "dense:n5t6c7h33",
+                                     "lstm:n5t6c7h33:len:h0:proj=5:weights=f16",
+                                     "gru:n9t6c7h9:before:weights=bf16",
                                      NULL};
+static const char *const trained[] = {"lstm:n3t4c5h7l2:bi:len:h0:slots:dropout=0.3:rdropout=0.3:ldropout=0.3",
+                                      "lstm:n17t40c33h48:norm:peephole:proj=5:head=3=softmax",
+                                      "gru:n5t6c7h33:before:mask=holes:h0:rdropout=0.5",
+                                      "gru:n5t6c7h33:bi=mul:norm:dropout=0.5",
+                                      "rnn:n5t6c7h33:h0:dropout=0.5:rdropout=0.5",
+                                      "dense:n5t6c7h33",
+                                      NULL};
 
 const test_suite test_alloc_counter = {
     "AllocCounter", TEST_ONCE, (const test_row[]){{"counter_counts", counter_counts, NULL, 0}, {NULL, NULL, NULL, 0}}};
@@ -139,4 +166,5 @@ const test_suite test_alloc = {
     "Alloc", TEST_REFERENCE | TEST_CPU,
     (const test_row[]){{"forward_allocates_nothing", forward_allocates_nothing, TEST_TABLE(shapes)},
                        {"launch_allocates_nothing", launch_allocates_nothing, TEST_TABLE(shapes)},
+                       {"training_allocates_nothing", training_allocates_nothing, TEST_TABLE(trained)},
                        {NULL, NULL, NULL, 0}}};

@@ -52,6 +52,7 @@ static const misuse lstm_rows[] = {
     {"state_stride_huge", B(state_stride), SET, LLONG_MAX, RONDO_INVALID_ARGUMENT, "state_stride"},
     {"slot_count", B(slot_count), SET, 7, RONDO_INVALID_ARGUMENT, "slot_count is 7, but slots is NULL"},
     {"slot_count_negative", B(slot_count), SET, -1, RONDO_INVALID_ARGUMENT, "slot_count is -1"},
+    {"dropout_masks", B(dropout_masks), SET, 64, RONDO_INVALID_ARGUMENT, "dropout_masks is not NULL, but the plan has"},
     {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
 };
 
@@ -73,6 +74,17 @@ static const misuse dense_rows[] = {
     {"h_n", B(h_n), SET, 64, RONDO_INVALID_ARGUMENT, "h_n is not NULL"},
     {"c_0", B(c_0), SET, 64, RONDO_INVALID_ARGUMENT, "c_0 is not NULL"},
     {"c_n", B(c_n), SET, 64, RONDO_INVALID_ARGUMENT, "c_n is not NULL"},
+    {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
+};
+
+/* Of lstm:n3t4c5h6:h0:dropout=0.5, which trains, with masks given. */
+static const misuse dropout_rows[] = {
+    {"masks_align", B(dropout_masks), SHIFT, 2, RONDO_INVALID_ARGUMENT, "dropout_masks "},
+    {"y_is_masks", B(y), SAME_AS, AT(dropout_masks), RONDO_INVALID_ARGUMENT, "y "},
+    {"y_last_is_masks", B(y_last), SAME_AS, AT(dropout_masks), RONDO_INVALID_ARGUMENT, "y_last "},
+    {"h_n_is_masks", B(h_n), SAME_AS, AT(dropout_masks), RONDO_INVALID_ARGUMENT, "h_n "},
+    {"c_n_is_masks", B(c_n), SAME_AS, AT(dropout_masks), RONDO_INVALID_ARGUMENT, "c_n "},
+    {"masks_are_workspace", B(dropout_masks), SAME_AS, AT(workspace), RONDO_INVALID_ARGUMENT, "workspace "},
     {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
 };
 
@@ -148,6 +160,25 @@ static void gru(const void *row) {
 
 static void dense(const void *row) {
   refuse("dense:n3t4c5h6", row);
+}
+
+static void dropout(const void *row) {
+  test_setup s;
+  if (!set_up_problem(&s, "lstm:n3t4c5h6:h0:dropout=0.5")) return;
+  s.batch.dropout_masks = buffer_output(s.ctx, 3 * 5);
+  rondo_batch b = s.batch;
+  apply_misuse(row, &b);
+  expect_both(&s, &b, RONDO_INVALID_ARGUMENT, ((const misuse *)row)->words);
+}
+
+/* layer_dropout is drawn in any case. */
+static void masks_of_none(const void *unused) {
+  (void)unused;
+  test_setup s;
+  if (!set_up_problem(&s, "lstm:n3t4c5h6l2:h0:ldropout=0.5")) return;
+  rondo_batch b = s.batch;
+  b.dropout_masks = b.x;
+  expect_both(&s, &b, RONDO_INVALID_ARGUMENT, "dropout_masks is not NULL, but the plan has no masks");
 }
 
 static void host_arrays(const void *parameter) {
@@ -260,6 +291,18 @@ static void params_of_another(const void *unused) {
   EXPECT_OK(rondo_forward(s.plan, s.ctx, &s.batch));
 }
 
+/* A block of the same layer with weights of other types. */
+static void params_of_another_type(const void *unused) {
+  (void)unused;
+  static const char *const names[] = {"lstm:n3t4c5h6", "lstm:n3t4c5h6:weights=f16", "lstm:n3t4c5h6:weights=bf16"};
+  test_setup s[3];
+  rondo_context *ctx = test_context();
+  for (int i = 0; i < 3; i++)
+    if (!ctx || !test_set_up(&s[i], ctx, test_data_named(names[i]), NULL)) return;
+  for (int i = 0; i < 9; i++)
+    if (i / 3 != i % 3) expect_bad_params(&s[i / 3], s[i % 3].batch.params);
+}
+
 /* A plan and its parameters for one instruction set, a context for another. */
 static void another_isa(const void *unused) {
   (void)unused;
@@ -283,6 +326,8 @@ const test_suite test_api_forward = {"ApiForward", TEST_ALL,
                                      (const test_row[]){{"lstm", lstm, TEST_TABLE(lstm_rows)},
                                                         {"gru", gru, TEST_TABLE(gru_rows)},
                                                         {"dense", dense, TEST_TABLE(dense_rows)},
+                                                        {"dropout", dropout, TEST_TABLE(dropout_rows)},
+                                                        {"masks_of_none", masks_of_none, NULL, 0},
                                                         {"host_arrays", host_arrays, TEST_TABLE(host_rows)},
                                                         {"arguments", arguments, NULL, 0},
                                                         {"strides_without_arrays", strides_without_arrays, NULL, 0},
@@ -292,5 +337,6 @@ const test_suite test_api_forward = {"ApiForward", TEST_ALL,
 const test_suite test_api_params = {"ApiParams", TEST_CPU,
                                     (const test_row[]){{"params_not_packed", params_not_packed, NULL, 0},
                                                        {"params_of_another", params_of_another, NULL, 0},
+                                                       {"params_of_another_type", params_of_another_type, NULL, 0},
                                                        {"another_isa", another_isa, NULL, 0},
                                                        {NULL, NULL, NULL, 0}}};

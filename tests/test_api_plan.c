@@ -31,12 +31,15 @@ static const misuse lstm_rows[] = {
     {"output_activation", P(layer.output_activation.kind), SET, 99, INVALID, "output_activation 99"},
     {"output_softmax", P(layer.output_activation.kind), SET, RONDO_SOFTMAX, INVALID, "output_activation RONDO_SOFTMAX"},
     {"output_beta", P(layer.output_activation.beta), SET_NAN, 0, INVALID, "of output_activation"},
-    {"dropout", P(layer.dropout), SET_HALF, 0, RONDO_UNSUPPORTED, "dropout 0.5"},
     {"dropout_all", P(layer.dropout), SET_FLOAT, 1, INVALID, "dropout 1 "},
     {"dropout_negative", P(layer.dropout), SET_FLOAT, -1, INVALID, "dropout -1"},
-    {"dropout_nan", P(layer.dropout), SET_NAN, 0, INVALID, "dropout "},
-    {"recurrent_dropout", P(layer.recurrent_dropout), SET_HALF, 0, RONDO_UNSUPPORTED, "recurrent_dropout 0.5"},
-    {"recurrent_dropout_nan", P(layer.recurrent_dropout), SET_NAN, 0, INVALID, "recurrent_dropout "},
+    {"dropout_nan", P(layer.dropout), SET_NAN, 0, INVALID, "dropout nan"},
+    {"recurrent_dropout_all", P(layer.recurrent_dropout), SET_FLOAT, 1, INVALID, "recurrent_dropout 1 "},
+    {"recurrent_dropout_negative", P(layer.recurrent_dropout), SET_FLOAT, -1, INVALID, "recurrent_dropout -1"},
+    {"recurrent_dropout_nan", P(layer.recurrent_dropout), SET_NAN, 0, INVALID, "recurrent_dropout nan"},
+    {"layer_dropout_all", P(layer.layer_dropout), SET_FLOAT, 1, INVALID, "layer_dropout 1 "},
+    {"layer_dropout_negative", P(layer.layer_dropout), SET_FLOAT, -1, INVALID, "layer_dropout -1"},
+    {"layer_dropout_nan", P(layer.layer_dropout), SET_NAN, 0, INVALID, "layer_dropout nan"},
     {"backward_layer", P(layer.backward_layer), SET, 64, INVALID, "backward_layer"},
     {"projection_size", P(layer.projection_size), SET, -1, INVALID, "projection_size -1"},
     {"projection_size_large", P(layer.projection_size), SET, 5, INVALID, "projection_size 5 is not in 0..4"},
@@ -59,10 +62,23 @@ static const misuse lstm_rows[] = {
     {"layout", P(layout), SET, 2, INVALID, "layout 2"},
     {"layout_negative", P(layout), SET, -1, INVALID, "layout -1"},
     {"weights", P(weights), SET, 3, INVALID, "weights 3"},
-    {"weights_f16", P(weights), SET, RONDO_F16, RONDO_UNSUPPORTED, "RONDO_F16"},
-    {"weights_bf16", P(weights), SET, RONDO_BF16, RONDO_UNSUPPORTED, "RONDO_BF16"},
+    {"weights_negative", P(weights), SET, -1, INVALID, "weights -1"},
+    {"recompute", P(recompute), SET, 1, INVALID, "recompute is 1, but training is 0"},
+    {"recompute_negative", P(recompute), SET, -1, INVALID, "recompute is -1"},
     {"algorithm", P(algorithm), SET, 4, INVALID, "algorithm 4"},
     {"algorithm_persistent", P(algorithm), SET, RONDO_PERSISTENT, RONDO_UNSUPPORTED, "algorithm"},
+    {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
+};
+
+/* Of an LSTM that trains. */
+static const misuse training_rows[] = {
+    {"weights_f16", P(weights), SET, RONDO_F16, RONDO_UNSUPPORTED, "weights RONDO_F16 with training 1"},
+    {"weights_bf16", P(weights), SET, RONDO_BF16, RONDO_UNSUPPORTED, "weights RONDO_BF16 with training 1"},
+    {"weights", P(weights), SET, 3, INVALID, "weights 3"},
+    {"dropout", P(layer.dropout), SET_FLOAT, 1, INVALID, "dropout 1 "},
+    {"recurrent_dropout", P(layer.recurrent_dropout), SET_FLOAT, -1, INVALID, "recurrent_dropout -1"},
+    {"layer_dropout", P(layer.layer_dropout), SET_INFINITE, 0, INVALID, "layer_dropout inf"},
+    {"max_batch", P(max_batch), SET, 0, INVALID, "max_batch 0"},
     {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
 };
 
@@ -106,6 +122,9 @@ static const misuse dense_rows[] = {
     {"zoneout", P(layer.zoneout), SET_HALF, 0, INVALID, "zoneout 0.5 is not for RONDO_DENSE"},
     {"clip", P(layer.clip), SET_HALF, 0, INVALID, "clip 0.5 is not for RONDO_DENSE"},
     {"layer_norm", P(layer.layer_norm), SET, 1, INVALID, "layer_norm 1 is not for RONDO_DENSE"},
+    {"dropout", P(layer.dropout), SET_HALF, 0, INVALID, "dropout 0.5 is not for RONDO_DENSE"},
+    {"recurrent_dropout", P(layer.recurrent_dropout), SET_HALF, 0, INVALID, "recurrent_dropout 0.5 is not for"},
+    {"layer_dropout", P(layer.layer_dropout), SET_HALF, 0, INVALID, "layer_dropout 0.5 is not for RONDO_DENSE"},
     {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
 };
 
@@ -122,16 +141,24 @@ static const misuse stack_rows[] = {
 static rondo_plan *const not_a_plan = (rondo_plan *)(uintptr_t)64; /* a failure must replace it */
 
 /* One field of the layer's description is changed. */
-static void refuse(rondo_layer layer, const void *row) {
+static void refuse_desc(rondo_layer layer, int training, const void *row) {
   rondo_context *ctx = test_context();
   if (!ctx) return;
   rondo_plan *plan = not_a_plan;
   layer.input_size = 3, layer.hidden_size = 4;
-  rondo_plan_desc desc = {.layer = layer, .max_batch = 2, .max_timesteps = 5};
+  rondo_plan_desc desc = {.layer = layer, .max_batch = 2, .max_timesteps = 5, .training = training};
   if (!test_plan(ctx, &desc)) return;
   apply_misuse(row, &desc);
   expect_misuse(row, rondo_plan_create(&plan, ctx, &desc), "rondo_plan_create:");
   EXPECT(!plan, "a failure left *plan as it was");
+}
+
+static void refuse(rondo_layer layer, const void *row) {
+  refuse_desc(layer, 0, row);
+}
+
+static void training(const void *row) {
+  refuse_desc((rondo_layer){.cell = RONDO_LSTM}, 1, row);
 }
 
 static void lstm(const void *row) {
@@ -170,6 +197,8 @@ static void backward_layer(const void *unused) {
       {{.cell = RONDO_GRU, .hidden_size = 4, .peephole = 1}, "peephole 1 is not for RONDO_GRU"},
       {{.hidden_size = 4, .activation = {.kind = RONDO_SOFTMAX}}, "activation RONDO_SOFTMAX"},
       {{.hidden_size = 4, .zoneout = NAN}, "zoneout nan"},
+      {{.hidden_size = 4, .dropout = NAN}, "dropout nan"},
+      {{.hidden_size = 4, .recurrent_dropout = 1}, "recurrent_dropout 1"},
   };
   rondo_context *ctx = test_context();
   for (size_t i = 0; ctx && i < sizeof rows / sizeof *rows; i++) {
@@ -265,6 +294,7 @@ static void plan_says(const void *unused) {
 
 const test_suite test_api_plan = {"ApiPlan", TEST_ALL,
                                   (const test_row[]){{"lstm", lstm, TEST_TABLE(lstm_rows)},
+                                                     {"training", training, TEST_TABLE(training_rows)},
                                                      {"gru", gru, TEST_TABLE(gru_rows)},
                                                      {"rnn", rnn, TEST_TABLE(rnn_rows)},
                                                      {"dense", dense, TEST_TABLE(dense_rows)},

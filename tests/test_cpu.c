@@ -35,9 +35,20 @@ static const struct layer_row {
 
 enum { LAYOUT_F = 3, LAYOUT_H = 21 };
 
+static const rondo_dtype types[] = {RONDO_F32, RONDO_F16, RONDO_BF16};
+
+/* What a weight is kept as. */
+static float kept(rondo_dtype type, float weight) {
+  return type == RONDO_F32 ? weight : rondo_from_half(type, rondo_to_half(type, weight));
+}
+
+static float number_at(rondo_dtype type, const float *piece, size_t i) {
+  return type == RONDO_F32 ? piece[i] : rondo_from_half(type, ((const uint16_t *)(const void *)piece)[i]);
+}
+
 /* A piece of `rows` rows for every gate: padding is zero, and matrix (rows, G*H) stands where cpu.h says. */
-static void check_piece(const rondo_cpu_layout *l, const char *name, const float *piece, const float *matrix,
-                        size_t rows) {
+static void check_piece(const rondo_cpu_layout *l, const char *name, rondo_dtype type, const float *piece,
+                        const float *matrix, size_t rows) {
   int wrong = 0;
   for (size_t g = 0; g < l->gates; g++)
     for (size_t k = 0; k < rows; k++)
@@ -45,16 +56,35 @@ static void check_piece(const rondo_cpu_layout *l, const char *name, const float
         size_t block = j / l->lanes, lane = j % l->lanes;
         size_t fused = ((block * rows + k) * l->gates + g) * l->lanes + lane;
         size_t general = ((g * l->blocks + block) * rows + k) * l->lanes + lane;
-        float expected = j < l->hidden ? matrix[(k * l->gates + g) * l->hidden + j] : 0;
-        wrong += piece[l->fused ? fused : general] != expected;
+        float expected = j < l->hidden ? kept(type, matrix[(k * l->gates + g) * l->hidden + j]) : 0;
+        wrong += number_at(type, piece, l->fused ? fused : general) != expected;
       }
   EXPECT(!wrong, "%s: %d numbers are elsewhere", name, wrong);
 }
 
-static void check_layout(rondo_context *ctx, const struct layer_row *row) {
+/* A block is good for a plan of its own layer and type of weights only. */
+static void check_plans(rondo_context *ctx, const struct layer_row *row, rondo_dtype type, const void *params) {
+  for (const struct layer_row *other = layer_rows; other->name; other++)
+    for (int i = 0; i < 3; i++) {
+      rondo_plan_desc desc = {.layer = other->layer, .max_batch = 1, .max_timesteps = 1, .weights = types[i]};
+      desc.layer.input_size = LAYOUT_F, desc.layer.hidden_size = LAYOUT_H;
+      rondo_plan *plan = test_plan(ctx, &desc);
+      if (!plan) return;
+      rondo_status status = rondo_cpu_ops.check_params("test", plan, &plan->direction[0], LAYOUT_F, params, 0);
+      EXPECT((status == RONDO_OK) == (other == row && types[i] == type),
+             "params of %s, type %d, in a plan of %s, %d: %s", row->name, (int)type, other->name, (int)types[i],
+             rondo_status_name(status));
+      if (other == row && types[i] == RONDO_F32 && type == RONDO_BF16)
+        EXPECT(!strcmp(rondo_last_error(),
+                       "test: params of layer 0 was packed for weights RONDO_BF16, the plan has RONDO_F32"),
+               "the sentence is \"%s\"", rondo_last_error());
+    }
+}
+
+static void check_layout(rondo_context *ctx, const struct layer_row *row, rondo_dtype type) {
   static float kernel[LAYOUT_F * 4 * LAYOUT_H], recurrent[LAYOUT_H * 4 * LAYOUT_H], bias[4 * LAYOUT_H];
   static float projection[LAYOUT_H * LAYOUT_H];
-  rondo_plan_desc desc = {.layer = row->layer, .max_batch = 1, .max_timesteps = 1};
+  rondo_plan_desc desc = {.layer = row->layer, .max_batch = 1, .max_timesteps = 1, .weights = type};
   desc.layer.input_size = LAYOUT_F, desc.layer.hidden_size = LAYOUT_H;
   rondo_plan *plan = test_plan(ctx, &desc);
   if (!plan) return;
@@ -68,29 +98,38 @@ static void check_layout(rondo_context *ctx, const struct layer_row *row) {
   if (!EXPECT_OK(rondo_pack(plan, ctx, params, &weights))) return;
   rondo_cpu_layout l = rondo_cpu_layout_of(plan, layer, LAYOUT_F);
   const float *block = (const float *)params;
-  check_piece(&l, "bias", block + l.bias, bias, 1);
-  check_piece(&l, "W", block + l.input_weights, kernel, LAYOUT_F);
-  if (weights.recurrent_kernel) check_piece(&l, "R", block + l.recurrent, recurrent, l.outputs);
-  for (size_t byte = 0; byte < 40; byte++) { /* of the header */
+  check_piece(&l, "bias", RONDO_F32, block + l.bias, bias, 1);
+  check_piece(&l, "W", type, block + l.input_weights, kernel, LAYOUT_F);
+  if (weights.recurrent_kernel) check_piece(&l, "R", type, block + l.recurrent, recurrent, l.outputs);
+  for (size_t byte = 0; byte < 44; byte++) { /* of the header */
     params[byte] ^= 0x80;
     EXPECT_STATUS(RONDO_INVALID_ARGUMENT, rondo_cpu_ops.check_params("test", plan, layer, LAYOUT_F, params, 0));
     params[byte] ^= 0x80;
   }
-  for (const struct layer_row *other = layer_rows; other->name; other++) {
-    desc.layer = other->layer;
-    desc.layer.input_size = LAYOUT_F, desc.layer.hidden_size = LAYOUT_H;
-    rondo_plan *wrong = test_plan(ctx, &desc);
-    if (!wrong) return;
-    rondo_status status = rondo_cpu_ops.check_params("test", wrong, &wrong->direction[0], LAYOUT_F, params, 0);
-    EXPECT((status == RONDO_OK) == (other == row), "params of %s in a plan of %s: %s", row->name, other->name,
-           rondo_status_name(status));
-  }
+  check_plans(ctx, row, type, params);
 }
 
 /* Each weight stands where cpu.h says, padding is zero, and a block that is not one, or another layer's, is refused. */
 static void layout(const void *level) {
   rondo_context *ctx = context_of(level, 1);
-  for (const struct layer_row *row = layer_rows; ctx && row->name; row++) check_layout(ctx, row);
+  for (const struct layer_row *row = layer_rows; ctx && row->name; row++)
+    for (int i = 0; i < 3; i++) check_layout(ctx, row, types[i]);
+}
+
+/* Of two plans that differ in the type of weights alone, one block is the other's size but for half of the weights. */
+static void half_size(const void *level) {
+  enum { UNITS = 256, HEADER = 256, BIASES = 4 * UNITS * sizeof(float) };
+  rondo_context *ctx = context_of(level, 1);
+  size_t bytes[3];
+  for (int i = 0; i < 3; i++) {
+    rondo_plan_desc desc = {.layer = {.input_size = UNITS, .hidden_size = UNITS}, .weights = types[i]};
+    desc.max_batch = desc.max_timesteps = 1;
+    rondo_plan *plan = ctx ? test_plan(ctx, &desc) : NULL;
+    if (!plan) return;
+    bytes[i] = rondo_plan_sizes(plan)->params - HEADER - BIASES;
+  }
+  EXPECT(bytes[0] == 2 * UNITS * 4 * UNITS * sizeof(float) && 2 * bytes[1] == bytes[0] && bytes[2] == bytes[1],
+         "weights of %zu, %zu and %zu bytes", bytes[0], bytes[1], bytes[2]);
 }
 
 /* The caller's rounding mode changes no result, and is still there afterwards. */
@@ -175,19 +214,73 @@ static void split_problem(const struct isa_row *row, const char *name) {
 }
 
 /* Fewer blocks than threads, blocks taken together, chunks of one step and of more, every option, ended rows. */
+static const char *const split_names[] = {
+    "lstm:n1t1c1h1",           "lstm:n1t9c3h33:h0",       "lstm:n2t1c3h70:h0",        "lstm:n1t4c3h70",
+    "lstm:n3t5c7h9",           "lstm:n5t6c2h65l2:back",   "lstm:n13t4c5h48:time:h0",  "lstm:n13t7c5h48:len:h0",
+    "gru:n1t4c3h70:h0",        "rnn:n1t4c3h170:h0",       "gru:n7t6c5h48:mask=holes", "lstm:n300t3c2h33:len:bi=sum",
+    "gru:n9t5c3h40:before:h0", "lstm:n9t5c3h40:norm:len", "dense:n9t5c3h40",          NULL};
+
 static void split(const void *row) {
-  static const char *const names[] = {
-      "lstm:n1t1c1h1",           "lstm:n1t9c3h33:h0",       "lstm:n2t1c3h70:h0",        "lstm:n1t4c3h70",
-      "lstm:n3t5c7h9",           "lstm:n5t6c2h65l2:back",   "lstm:n13t4c5h48:time:h0",  "lstm:n13t7c5h48:len:h0",
-      "gru:n1t4c3h70:h0",        "rnn:n1t4c3h170:h0",       "gru:n7t6c5h48:mask=holes", "lstm:n300t3c2h33:len:bi=sum",
-      "gru:n9t5c3h40:before:h0", "lstm:n9t5c3h40:norm:len", "dense:n9t5c3h40",          NULL};
-  for (const char *const *name = names; *name; name++) split_problem(row, *name);
+  for (const char *const *name = split_names; *name; name++) split_problem(row, *name);
   for (const char *const *name = problem_option_table; *name; name++) split_problem(row, *name);
+}
+
+/* ---- weights of 16 bits ------------------------------------------------------------------------------------------ */
+
+/* A copy as it is kept; NULL stays NULL. */
+static const float *kept_copy(rondo_dtype type, const float *from, size_t count) {
+  float *to = from ? test_memory(count * sizeof *to) : NULL;
+  for (size_t i = 0; to && i < count; i++) to[i] = kept(type, from[i]);
+  return to;
+}
+
+static problem_data kept_data(const rondo_plan *plan, const problem_data *data, rondo_dtype type) {
+  problem_data copy = *data;
+  for (int i = 0; i < copy.weights_count; i++) {
+    rondo_weights *w = &copy.weights[i];
+    const rondo_layer *layer = rondo_layer_at(plan, w->layer, w->direction);
+    size_t units = (size_t)layer->hidden_size, columns = (size_t)rondo_gates(layer) * units;
+    size_t outputs = (size_t)rondo_output_size(layer);
+    w->kernel = kept_copy(type, w->kernel, rondo_layer_inputs(plan, w->layer) * columns);
+    w->recurrent_kernel = kept_copy(type, w->recurrent_kernel, outputs * columns);
+    w->projection = kept_copy(type, w->projection, units * outputs);
+  }
+  return copy;
+}
+
+/* A plan of this type gives the bits of a plan of floats whose weights were rounded to it beforehand; one thread in the
+ * one, three in the other. */
+static void kept_problem(const struct isa_row *row, const char *name, rondo_dtype type) {
+  const problem_data *data = test_data_named(name);
+  rondo_plan_desc desc = problem_plan_desc(&data->problem);
+  desc.weights = type;
+  rondo_context *one = context_of(row, 1), *three = one ? context_of(row, 3) : NULL;
+  test_setup half, whole;
+  if (!three || !test_set_up(&half, three, data, &desc)) return;
+  problem_data rounded = kept_data(half.plan, data, type);
+  desc.weights = RONDO_F32;
+  if (!test_set_up(&whole, one, &rounded, &desc)) return;
+  rondo_cpu_state *state = three->state;
+  state->step_work = state->call_work = 1;
+  test_outputs got = test_forward(&half, &half.batch), expected = test_forward(&whole, &whole.batch);
+  EXPECT(test_same_outputs(&half, &got, &expected), "%s differs with weights of type %d", name, (int)type);
+}
+
+static void kept_weights(const void *row) {
+  for (int i = 1; i < 3; i++) {
+    for (const char *const *name = split_names; *name; name++) kept_problem(row, *name, types[i]);
+    for (const char *const *name = problem_option_table; *name; name++) kept_problem(row, *name, types[i]);
+  }
 }
 
 #define ISA_TEST(name)                                                                                                 \
   { #name, name, TEST_TABLE(isas) }
 
-const test_suite test_cpu = {
-    "CpuInside", TEST_ONCE,
-    (const test_row[]){ISA_TEST(layout), ISA_TEST(split), ISA_TEST(float_mode), {"pool", pool, NULL, 0}, {0}}};
+const test_suite test_cpu = {"CpuInside", TEST_ONCE,
+                             (const test_row[]){ISA_TEST(layout),
+                                                ISA_TEST(half_size),
+                                                ISA_TEST(split),
+                                                ISA_TEST(kept_weights),
+                                                ISA_TEST(float_mode),
+                                                {"pool", pool, NULL, 0},
+                                                {0}}};

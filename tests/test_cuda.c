@@ -28,11 +28,16 @@ static const counted_row counted[] = {
     {"gru:n3t5c4h8:norm", 2, 1, 0},
     {"lstm:n3t5c4h8:proj=4", 2, 2, 0},
     {"lstm:n3t5c4h8:norm:proj=4", 3, 2, 0},
-    {"lstm:n3t5c4h8:h0:slots", 1, 1, 1},              /* rows */
-    {"gru:n3t5c4h8:h0:restart", 1, 1, 1},             /* rows */
-    {"lstm:n7t6c4h8:h0:len", 1, 1, 3},                /* rows, y, sequences of no step */
-    {"gru:n7t6c4h8l2:h0:len:bi", 1, 1, 3},            /* the same */
-    {"rnn:n7t6c4h8:h0:mask=rows:slots", 1, 1, 5},     /* rows, mask, positions, y, sequences of no step */
+    {"lstm:n3t5c4h8:h0:slots", 1, 1, 1},          /* rows */
+    {"gru:n3t5c4h8:h0:restart", 1, 1, 1},         /* rows */
+    {"lstm:n7t6c4h8:h0:len", 1, 1, 3},            /* rows, y, sequences of no step */
+    {"gru:n7t6c4h8l2:h0:len:bi", 1, 1, 3},        /* the same */
+    {"rnn:n7t6c4h8:h0:mask=rows:slots", 1, 1, 5}, /* rows, mask, positions, y, sequences of no step */
+    {"lstm:n2t9c3h4:h0:weights=f16", 1, 1, 0},
+    {"gru:n3t6c5h7l2:bi:weights=bf16", 1, 1, 0},
+    {"rnn:n2t9c3h4:h0:zoneout=0.5:weights=bf16", 1, 1, 0},
+    {"gru:n3t5c4h8:before:weights=f16", 2, 2, 0},
+    {"lstm:n3t5c4h8:norm:proj=4:weights=bf16", 3, 2, 0},
     {"lstm:n7t6c4h8:h0:mask=holes:restart", 1, 1, 0}, /* counted below: the mask says whether a sequence has no step */
     {0},
 };
@@ -104,9 +109,13 @@ static void dense_enqueues(const void *parameter) {
   EXPECT(products == 1, "%d products for y_last, with chunks of a timestep", products);
 }
 
-static const counted_row dense_counted[] = {
-    {"dense:n3t6c5h8:time", 1, 1, 0}, {"dense:n3t6c5h8:time:act=softmax", 1, 1, 0}, {"dense:n1t6c5h8", 1, 1, 0},
-    {"dense:n3t6c5h8", 1, 2, 1},      {"dense:n3t6c5h8:strided", 1, 2, 1},          {0}};
+static const counted_row dense_counted[] = {{"dense:n3t6c5h8:time", 1, 1, 0},
+                                            {"dense:n3t6c5h8:time:act=softmax", 1, 1, 0},
+                                            {"dense:n1t6c5h8", 1, 1, 0},
+                                            {"dense:n3t6c5h8", 1, 2, 1},
+                                            {"dense:n3t6c5h8:strided", 1, 2, 1},
+                                            {"dense:n3t6c5h8:time:weights=f16", 1, 2, 0},
+                                            {0}};
 
 /* ---- Chunks, workspace ------------------------------------------------------------------------------------------- */
 
@@ -178,6 +187,69 @@ static void tf32_is_an_option(const void *parameter) {
   compare_free(&rounded);
   if (test_is_simt(ctx) && !strstr(rondo_context_text(ctx), "(sm_75)"))
     EXPECT(!test_same_bits(a.y, b.y, plain.y_count), "allow_tf32 changes nothing");
+}
+
+/* ---- Weights of 16 bits ------------------------------------------------------------------------------------------ */
+
+/* Products see x rounded to the type, so an x that is rounded before gives the same bits; and another x does not. */
+static void x_is_rounded(const void *parameter) {
+  rondo_context *ctx = test_context();
+  test_setup s;
+  const problem_data *data = test_data_named(parameter);
+  if (!ctx || !test_set_up(&s, ctx, data, NULL)) return;
+  test_outputs whole = test_forward(&s, &s.batch);
+  float *x = buffer_download(ctx, NULL, s.batch.x, s.x_count);
+  for (size_t i = 0; i < s.x_count; i++) x[i] = compare_rounded(data->problem.weights, x[i]);
+  buffer_write(ctx, (void *)s.batch.x, x, s.x_count * sizeof *x);
+  test_outputs rounded = test_forward(&s, &s.batch);
+  EXPECT(test_same_outputs(&s, &whole, &rounded), "x is not rounded to the type of weights, or not to nearest");
+  s.plan->desc.allow_tf32 = 1;
+  test_outputs tf32 = test_forward(&s, &s.batch);
+  EXPECT(test_same_outputs(&s, &whole, &tf32), "allow_tf32 changes a product of 16 bits");
+}
+
+/* h goes from step to step in float, in the call and from call to call: a call for each step gives the same bits, where
+ * products of one size add in one order. */
+static void h_is_not_rounded(const void *parameter) {
+  rondo_context *ctx = test_context();
+  test_setup s;
+  const problem_data *data = test_data_named(parameter);
+  if (!ctx || !test_set_up(&s, ctx, data, NULL)) return;
+  if (!test_is_simt(ctx)) SKIP("cuBLAS may take the two otherwise");
+  test_outputs whole = test_forward(&s, &s.batch);
+  rondo_batch one = s.batch;
+  one.timesteps = 1, one.y = NULL, one.y_last = NULL;
+  one.x_strides = data->x_strides;
+  for (int t = 0; t < data->problem.timesteps; t++) {
+    one.x = (const float *)s.batch.x + problem_at(data->x_strides, 0, t);
+    EXPECT_OK(rondo_forward(s.plan, ctx, &one));
+    one.h_0 = one.h_n, one.c_0 = one.c_n;
+  }
+  test_outputs pieces = test_download(&s, &one);
+  EXPECT(test_same_bits(whole.h_n, pieces.h_n, s.state_count), "h_n in pieces has other bits");
+  EXPECT(test_same_bits(whole.c_n, pieces.c_n, s.state_count), "c_n in pieces has other bits");
+}
+
+static const char *const half_problems[] = {"lstm:n3t4c5h8:h0:weights=f16",
+                                            "lstm:n3t4c5h9:h0:proj=4:zoneout=0.5:weights=bf16",
+                                            "gru:n3t4c8h8:h0:weights=bf16",
+                                            "gru:n3t4c5h7:h0:before:weights=f16",
+                                            "gru:n3t4c5h7:h0:norm:weights=f16",
+                                            "rnn:n3t4c5h8:h0:zoneout=0.5:weights=f16",
+                                            NULL};
+
+/* Tensor cores know such numbers from compute capability 8 on. */
+static void bf16_needs_sm_80(const void *parameter) {
+  (void)parameter;
+  rondo_context *ctx = test_context();
+  rondo_plan *plan;
+  rondo_plan_desc desc = {.layer = {.input_size = 3, .hidden_size = 4}, .max_batch = 1, .max_timesteps = 1};
+  desc.weights = RONDO_BF16;
+  if (!ctx) return;
+  int old = strstr(rondo_context_text(ctx), "(sm_75)") != NULL;
+  EXPECT_STATUS(old ? RONDO_UNSUPPORTED : RONDO_OK, rondo_plan_create(&plan, ctx, &desc));
+  if (old) EXPECT(strstr(rondo_last_error(), "RONDO_BF16 is not offered on compute"), "%s", rondo_last_error());
+  rondo_plan_destroy(plan);
 }
 
 /* ---- Devices and errors ------------------------------------------------------------------------------------------ */
@@ -263,6 +335,9 @@ const test_suite test_cuda = {
                        {"graph_launch_is_one_call", test_cuda_graph_launch_is_one_call, NULL, 0},
                        {"two_threads", test_cuda_two_threads, NULL, 0},
                        {"tf32_is_an_option", tf32_is_an_option, NULL, 0},
+                       {"x_is_rounded", x_is_rounded, TEST_TABLE(half_problems)},
+                       {"h_is_not_rounded", h_is_not_rounded, TEST_TABLE(half_problems)},
+                       {"bf16_needs_sm_80", bf16_needs_sm_80, NULL, 0},
                        {"device_must_exist", device_must_exist, NULL, 0},
                        {"errors_are_translated", errors_are_translated, NULL, 0},
                        {"synchronize_while_capturing_fails", synchronize_while_capturing_fails, NULL, 0},

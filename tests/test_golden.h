@@ -25,6 +25,7 @@ typedef struct golden_run {
   int plan, batch, timesteps;
   rondo_strides y_strides;
   char x[GOLDEN_WORD], h_0[GOLDEN_WORD], c_0[GOLDEN_WORD], mask[GOLDEN_WORD], lengths[GOLDEN_WORD];
+  char dropout_masks[GOLDEN_WORD];
   char output[GOLDEN_OUTPUTS][GOLDEN_WORD];
   char doutput[GOLDEN_OUTPUTS][GOLDEN_WORD], dinput[GOLDEN_INPUTS][GOLDEN_WORD];
 } golden_run;
@@ -80,6 +81,10 @@ size_t golden_columns(const golden_plan *plan);
 /* Floats of a run's outputs and inputs. */
 void golden_output_counts(const golden_case *c, int run, size_t counts[GOLDEN_OUTPUTS]);
 void golden_input_counts(const golden_case *c, int run, size_t counts[GOLDEN_INPUTS]);
+size_t golden_mask_count(const golden_case *c, int run); /* of dropout_masks; of one layer and direction */
+
+/* Whether the plan drops anything, which only training plans do. */
+int golden_drops(const golden_plan *plan);
 
 /* The weights of one layer and direction (layer num_layers: the head), or their recorded gradients in double: every
  * array as long as the layer's sizes demand and none missing but the recurrent bias; NULL: the layer has none.

@@ -28,7 +28,7 @@ static int pack(const golden_stage *s, int p, int layer, int direction) {
 static int open_plan(golden_stage *s, int p) {
   const golden_plan *plan = &s->c->plan[p];
   rondo_plan_desc desc = plan->desc;
-  desc.training = s->training;
+  desc.training = s->training || golden_drops(plan);
   s->plan[p] = test_plan(s->ctx, &desc);
   if (!s->plan[p]) return EXPECT(0, "%s: there is no plan %d", s->c->id, p);
   s->params[p] = buffer_new(s->ctx, rondo_plan_sizes(s->plan[p])->params);
@@ -125,6 +125,7 @@ static int run_one(golden_stage *s, int r) {
   b->x = input(s, r, run->x, inputs[GOLDEN_X], &ok);
   b->h_0 = input(s, r, run->h_0, inputs[GOLDEN_H_0], &ok);
   b->c_0 = input(s, r, run->c_0, inputs[GOLDEN_C_0], &ok);
+  if (*run->dropout_masks) b->dropout_masks = input(s, r, run->dropout_masks, golden_mask_count(s->c, r), &ok);
   b->mask = host_input(s, r, run->mask, "u8", (size_t)run->batch * (size_t)run->timesteps, &ok);
   b->lengths = host_input(s, r, run->lengths, "i32", (size_t)run->batch, &ok);
   for (int o = 0; o < GOLDEN_OUTPUTS; o++)

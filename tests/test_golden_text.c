@@ -106,6 +106,8 @@ static const field layer_fields[] = {
     LAYER(projection_size, read_int, NULL),
     LAYER(input_forget, read_int, NULL),
     LAYER(clip, read_float, NULL),
+    LAYER(dropout, read_float, NULL),
+    LAYER(recurrent_dropout, read_float, NULL),
     LAYER(head_units, read_int, NULL),
     LAYER(head_activation, read_function, NULL),
     {NULL, NULL, 0, NULL},
@@ -127,6 +129,7 @@ static const field run_fields[] = {
     {"c_0", read_word, offsetof(golden_run, c_0), NULL},
     {"mask", read_word, offsetof(golden_run, mask), NULL},
     {"lengths", read_word, offsetof(golden_run, lengths), NULL},
+    {"dropout_masks", read_word, offsetof(golden_run, dropout_masks), NULL},
     {"y", read_word, offsetof(golden_run, output[GOLDEN_Y]), NULL},
     {"y_last", read_word, offsetof(golden_run, output[GOLDEN_Y_LAST]), NULL},
     {"h_n", read_word, offsetof(golden_run, output[GOLDEN_H_N]), NULL},
@@ -254,6 +257,20 @@ void golden_input_counts(const golden_case *c, int run, size_t counts[GOLDEN_INP
   counts[GOLDEN_X] = (size_t)c->run[run].batch * (size_t)c->run[run].timesteps * (size_t)layer->input_size;
   counts[GOLDEN_H_0] = outputs[GOLDEN_H_N];
   counts[GOLDEN_C_0] = outputs[GOLDEN_C_N];
+}
+
+size_t golden_mask_count(const golden_case *c, int run) {
+  static const size_t gates[] = {[RONDO_LSTM] = 4, [RONDO_GRU] = 3, [RONDO_RNN] = 1, [RONDO_DENSE] = 1};
+  const golden_plan *plan = &c->plan[c->run[run].plan];
+  const rondo_layer *l = &plan->desc.layer;
+  size_t columns = l->dropout > 0 ? (size_t)l->input_size : 0;
+  if (l->recurrent_dropout > 0) columns = gates[l->cell] * (columns + golden_output_size(plan, 0));
+  EXPECT(l->num_layers == 1 && !l->bidirectional, "%s: masks of several layers", c->id);
+  return (size_t)c->run[run].batch * columns;
+}
+
+int golden_drops(const golden_plan *plan) {
+  return plan->desc.layer.dropout > 0 || plan->desc.layer.recurrent_dropout > 0;
 }
 
 int golden_layers(const golden_plan *plan) {

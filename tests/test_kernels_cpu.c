@@ -1,9 +1,12 @@
-/* test_kernels_cpu.c - the product and fused kernels of the CPU, of each instruction set, against the reference twins.
+/* test_kernels_cpu.c - the product and fused kernels of the CPU, of each instruction set, against the reference twins;
+ * with weights of 16 bits also against themselves: bits must be those of the same weights kept as floats.
  *
  * Bounds, with u = 2^-24: a sum of K terms and its start, added one after another, is off by at most (K + 1) u times
  * the terms' absolute values, with products fused or rounded on their own. sigmoid and tanh have slopes of at most 1/4
  * and 1, and their own bounds, which vec.h states and test_cells_cpu.c checks. */
 #include "kernels_cpu.h"
+
+#include "cpu/float_mode.h"
 
 #include <float.h>
 #include <math.h>
@@ -43,6 +46,96 @@ double cpu_share(double got, double expected, double bound) {
   return isfinite(expected) ? fabs(got - expected) / bound : INFINITY;
 }
 
+/* ---- weights ----------------------------------------------------------------------------------------------------- */
+
+/* Random weights of a type in [-1, 1), an even number of them. */
+static void *filled_weights(rondo_context *ctx, rondo_dtype type, size_t count, uint64_t stream) {
+  if (type == RONDO_F32) return cpu_filled(ctx, count, stream);
+  uint16_t *to = (uint16_t *)buffer_output(ctx, count / 2);
+  for (size_t i = 0; i < count; i++) to[i] = rondo_to_half(type, problem_random(test_seed(), stream, i));
+  return to;
+}
+
+/* The same numbers as floats. */
+static const float *widened(rondo_dtype type, const void *weights, size_t count) {
+  float *to = test_memory(count * sizeof *to);
+  for (size_t i = 0; i < count; i++)
+    to[i] = type == RONDO_F32 ? ((const float *)weights)[i] : rondo_from_half(type, ((const uint16_t *)weights)[i]);
+  return to;
+}
+
+/* The number of a type that these 15 bits are, by the definition: (significand + hidden bit) 2^exponent. The largest
+ * exponent is that of infinities; as a number, it is where they would stand. */
+static double number_of(rondo_dtype type, int bits) {
+  int fraction = type == RONDO_F16 ? 10 : 7, least = type == RONDO_F16 ? -24 : -133;
+  int exponent = bits >> fraction, significand = bits & ((1 << fraction) - 1);
+  return exponent ? ldexp(significand + (1 << fraction), least + exponent - 1) : ldexp(significand, least);
+}
+
+/* Every number comes back, its neighbourhood up to half way to the next one rounds to it, and half way goes to the even
+ * of two, both signs, whatever the rounding mode. */
+static void rounding(const void *unused) {
+  (void)unused;
+  for (int type = RONDO_F16; type <= RONDO_BF16; type++) {
+    int infinity = type == RONDO_F16 ? 0x7C00 : 0x7F80, wrong = 0;
+    for (int half = 0; half < infinity; half++) {
+      float value = (float)number_of(type, half), middle = (float)((value + number_of(type, half + 1)) / 2);
+      const struct {
+        float from;
+        int to;
+      } cases[] = {{value, half},
+                   {middle, half + half % 2},
+                   {nextafterf(middle, 0), half},
+                   {nextafterf(middle, INFINITY), half + 1}};
+      wrong += rondo_from_half(type, (uint16_t)half) != value;
+      wrong += rondo_from_half(type, (uint16_t)(half | 0x8000)) != -value;
+      for (int i = 0; i < 4; i++) {
+        wrong += rondo_to_half(type, cases[i].from) != cases[i].to;
+        wrong += rondo_to_half(type, -cases[i].from) != (cases[i].to | 0x8000);
+      }
+    }
+    EXPECT(!wrong, "type %d: %d numbers are rounded wrongly", type, wrong);
+    EXPECT(rondo_to_half(type, INFINITY) == infinity && rondo_from_half(type, (uint16_t)infinity) == INFINITY &&
+               rondo_to_half(type, -INFINITY) == (infinity | 0x8000),
+           "infinities of type %d", type);
+    for (int half = infinity + 1; half < 0x8000; half++)
+      wrong += !isnan(rondo_from_half(type, (uint16_t)half)) ||
+               (rondo_to_half(type, rondo_from_half(type, (uint16_t)half)) & 0x7FFF) <= infinity;
+    EXPECT(!wrong, "type %d: %d NaNs are none", type, wrong);
+  }
+}
+
+/* The kernels widen each of the 65536 numbers exactly, also where subnormal floats count as zero: numbers of RONDO_F16
+ * are no such floats. */
+static void widening(const void *level) {
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(level);
+  if (!kernels) return;
+  enum { ALL = 1 << 16 };
+  static uint16_t halves[ALL];
+  static float sums[ALL], expected[ALL];
+  const float one = 1, *in = &one;
+  for (int i = 0; i < ALL; i++) halves[i] = (uint16_t)i;
+  rondo_product_forward_args args = {
+      .gates = 1, .rows = 1, .inputs = 1, .blocks = ALL / kernels->lanes, .in = &in, .sums_block = kernels->lanes};
+  for (int type = RONDO_F16; type <= RONDO_BF16; type++)
+    for (int flush = 0; flush < 2; flush++) {
+      rondo_product_forward_args narrow = args, wide = args;
+      narrow.type = (rondo_dtype)type, narrow.weights = halves, narrow.sums = sums;
+      wide.weights = widened(narrow.type, halves, ALL), wide.sums = expected;
+      unsigned mode = flush ? rondo_enter_float_mode() : 0;
+      kernels->product_forward(&narrow);
+      kernels->product_forward(&wide);
+      if (flush) rondo_leave_float_mode(mode);
+      int wrong = 0;
+      for (int i = 0; i < ALL; i++) {
+        float value = rondo_from_half(narrow.type, halves[i]);
+        int exact = (flush && type == RONDO_BF16) || sums[i] == value;
+        wrong += isnan(value) ? !isnan(sums[i]) : !exact || !test_same_bits(&sums[i], &expected[i], 1);
+      }
+      EXPECT(!wrong, "%d numbers of type %d are other floats, flush %d", wrong, type, flush);
+    }
+}
+
 /* ---- product_forward --------------------------------------------------------------------------------------------- */
 
 /* Below, at and above every tile: 1..6 rows, their sums, primes. */
@@ -60,14 +153,26 @@ static void check_product(const rondo_cpu_kernels *kernels, const rondo_product_
     double got = args->sums[block * args->sums_block + m * args->sums_row + (ptrdiff_t)(i % row)];
     worst = fmax(worst, cpu_share(got, expected[i], (args->inputs + 1) * u * size[i]));
   }
-  EXPECT_RATIO(worst, "product gates %d rows %d inputs %d blocks %d", args->gates, args->rows, args->inputs,
-               args->blocks);
+  EXPECT_RATIO(worst, "product type %d gates %d rows %d inputs %d blocks %d", (int)args->type, args->gates, args->rows,
+               args->inputs, args->blocks);
+}
+
+/* The first `count` sums, gaps included, are those of the same weights as floats. */
+static void check_product_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx,
+                               const rondo_product_forward_args *args, size_t count) {
+  rondo_product_forward_args wide = *args;
+  size_t weights = (size_t)(args->blocks * args->inputs * args->gates * kernels->lanes);
+  wide.type = RONDO_F32, wide.weights = widened(args->type, args->weights, weights);
+  wide.sums = buffer_output(ctx, count);
+  kernels->product_forward(&wide);
+  EXPECT(test_same_bits(args->sums, wide.sums, count), "product type %d gates %d rows %d inputs %d blocks %d: bits",
+         (int)args->type, args->gates, args->rows, args->inputs, args->blocks);
 }
 
 /* Rows of the input overlap and run backwards. Sums block by block, with a gap behind each; or, row_major, all blocks
  * of a row together, with a gap behind each row. */
-static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, int gates, int rows, int inputs,
-                          int blocks, int row_major) {
+static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_dtype type, int gates, int rows,
+                          int inputs, int blocks, int row_major) {
   enum { GAP = 8 };
   int row = gates * kernels->lanes, gaps = row_major ? rows : blocks;
   float *x = cpu_filled(ctx, (size_t)(inputs + rows), 1);
@@ -78,7 +183,8 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
                                      .blocks = blocks,
                                      .in = (const float *const *)cpu_rows(x + rows - 1, rows, -1),
                                      .start = row_major ? NULL : cpu_filled(ctx, (size_t)(blocks * row), 2),
-                                     .weights = cpu_filled(ctx, (size_t)(blocks * inputs * row), 3),
+                                     .type = type,
+                                     .weights = filled_weights(ctx, type, (size_t)(blocks * inputs * row), 3),
                                      .sums = buffer_output(ctx, (size_t)(gaps * (used + GAP))),
                                      .sums_block = row_major ? row : used + GAP,
                                      .sums_row = row_major ? used + GAP : row};
@@ -86,6 +192,7 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
   for (int i = 0; i < gaps; i++)
     EXPECT(test_is_poison(args.sums + i * (used + GAP) + used, GAP), "gates %d rows %d inputs %d: written at gap %d",
            gates, rows, inputs, i);
+  if (type != RONDO_F32) check_product_bits(kernels, ctx, &args, (size_t)(gaps * (used + GAP)));
 }
 
 static void product(const void *row) {
@@ -96,7 +203,8 @@ static void product(const void *row) {
     for (const int *rows = row_counts; *rows; rows++)
       for (const int *inputs = depths; *inputs; inputs++)
         for (int blocks = 1; blocks <= 6; blocks += *gates == 1 ? 1 : 2)
-          product_shape(kernels, ctx, *gates, *rows, *inputs, blocks, (*inputs + blocks) % 2);
+          for (int type = RONDO_F32; type <= RONDO_BF16; type++)
+            product_shape(kernels, ctx, (rondo_dtype)type, *gates, *rows, *inputs, blocks, (*inputs + blocks) % 2);
 }
 
 /* ---- fused_forward ----------------------------------------------------------------------------------------------- */
@@ -119,8 +227,8 @@ static size_t strided(int rows, int stride, int width) {
 }
 
 /* Rows of h, c and y are `gap` floats longer than they need to be. */
-static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_cell cell, int rows,
-                             int hidden, int gap) {
+static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_cell cell, rondo_dtype type,
+                             int rows, int hidden, int gap) {
   fused_case f = {.cell = cell, .lanes = kernels->lanes, .stride = hidden + gap};
   f.gates = cell == RONDO_LSTM ? 4 : cell == RONDO_GRU ? 3 : 1;
   int blocks = (hidden - 1) / f.lanes + 1;
@@ -134,7 +242,8 @@ static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ct
   f.args = (rondo_fused_forward_args){.rows = rows,
                                       .hidden = hidden,
                                       .blocks = blocks,
-                                      .weights = cpu_filled(ctx, (size_t)(hidden * f.gates * f.units), 4),
+                                      .type = type,
+                                      .weights = filled_weights(ctx, type, (size_t)(hidden * f.gates * f.units), 4),
                                       .bias = cpu_filled(ctx, (size_t)f.units, 5),
                                       .sums = f.sums,
                                       .sums_block = rows * f.gates * f.lanes,
@@ -220,8 +329,9 @@ static void check_fused(const rondo_cpu_kernels *kernels, const fused_case *f) {
       h_worst = fmax(h_worst, cpu_share(args->h_out[n][j], e.h[at], h_bound));
       if (args->y) EXPECT(test_same_bits(args->h_out[n] + j, args->y[n] + j, 1), "y is not h at %d, %d", n, j);
     }
-  EXPECT_RATIO(fmax(c_worst, h_worst), "%s rows %d hidden %d blocks %d from %d: c %g, h %g", cells[f->cell].name,
-               args->rows, args->hidden, args->blocks, args->first_block, c_worst, h_worst);
+  EXPECT_RATIO(fmax(c_worst, h_worst), "%s type %d rows %d hidden %d blocks %d from %d: c %g, h %g",
+               cells[f->cell].name, (int)args->type, args->rows, args->hidden, args->blocks, args->first_block, c_worst,
+               h_worst);
 }
 
 /* What lies between the rows must stay as it was made. */
@@ -238,12 +348,13 @@ static void fused(const void *row) {
   static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 80, 0};
   for (const struct cell_row *cell = cells; cell->name; cell++)
     for (const int *rows = row_counts; *rows; rows++)
-      for (const int *hidden = sizes; *hidden; hidden++) {
-        fused_case f = fused_make(kernels, ctx, cell->cell, *rows, *hidden, 5);
-        check_fused(kernels, &f);
-        check_gaps(&f, f.h_out);
-        check_gaps(&f, f.y);
-      }
+      for (const int *hidden = sizes; *hidden; hidden++)
+        for (int type = RONDO_F32; type <= RONDO_BF16; type++) {
+          fused_case f = fused_make(kernels, ctx, cell->cell, (rondo_dtype)type, *rows, *hidden, 5);
+          check_fused(kernels, &f);
+          check_gaps(&f, f.h_out);
+          check_gaps(&f, f.y);
+        }
 }
 
 /* c to another place, no y, and some of the blocks: the others' units stay untouched. */
@@ -254,7 +365,8 @@ static void fused_parts(const void *row) {
   for (const struct cell_row *cell = cells; cell->name; cell++)
     for (int rows = 1; rows <= 7; rows += 3)
       for (int first = 0; first < 4; first++) {
-        fused_case f = fused_make(kernels, ctx, cell->cell, rows, 3 * kernels->lanes + 1, 0);
+        rondo_dtype type = (rondo_dtype)(first % 3);
+        fused_case f = fused_make(kernels, ctx, cell->cell, type, rows, 3 * kernels->lanes + 1, 0);
         float *c_out = buffer_output(ctx, (size_t)(rows * f.args.hidden));
         f.args.first_block = first;
         f.args.blocks = first < 3 ? 2 : 1;
@@ -271,29 +383,38 @@ static void fused_parts(const void *row) {
       }
 }
 
-/* Whatever rows and blocks a call takes, each unit of each row has the same bits. */
+/* Whatever rows and blocks a call takes, each unit of each row has the bits that it has by itself with the same weights
+ * as floats. */
+static void check_same_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx, const struct cell_row *cell,
+                            rondo_dtype type, int rows) {
+  int hidden = 4 * kernels->lanes + 3;
+  fused_case all = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
+  fused_case one = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
+  one.args.weights = widened(type, one.args.weights, (size_t)(hidden * one.gates * one.units));
+  one.args.type = RONDO_F32;
+  kernels->fused_forward[cell->cell](&all.args);
+  for (int n = 0; n < rows; n++)
+    for (int block = 0; block < 5; block++) {
+      rondo_fused_forward_args args = one.args;
+      args.rows = args.blocks = 1;
+      args.first_block = block;
+      args.sums += n * one.gates * one.lanes;
+      args.h_in += n, args.c_in += n, args.h_out += n, args.c_out += n, args.y += n;
+      kernels->fused_forward[cell->cell](&args);
+    }
+  EXPECT(test_same_bits(all.h_out, one.h_out, (size_t)(rows * hidden)), "%s type %d h, rows %d", cell->name, (int)type,
+         rows);
+  EXPECT(test_same_bits(all.c, one.c, (size_t)(rows * hidden)), "%s type %d c, rows %d", cell->name, (int)type, rows);
+}
+
 static void same_bits(const void *row) {
   const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
   rondo_context *ctx = kernels ? cpu_host() : NULL;
   if (!ctx) return;
   for (const struct cell_row *cell = cells; cell->name; cell++)
-    for (int rows = 1; rows <= 13; rows++) {
-      int hidden = 5 * kernels->lanes + 3;
-      fused_case all = fused_make(kernels, ctx, cell->cell, rows, hidden, 0);
-      fused_case one = fused_make(kernels, ctx, cell->cell, rows, hidden, 0);
-      kernels->fused_forward[cell->cell](&all.args);
-      for (int n = 0; n < rows; n++)
-        for (int block = 0; block < 6; block++) {
-          rondo_fused_forward_args args = one.args;
-          args.rows = args.blocks = 1;
-          args.first_block = block;
-          args.sums += n * one.gates * one.lanes;
-          args.h_in += n, args.c_in += n, args.h_out += n, args.c_out += n, args.y += n;
-          kernels->fused_forward[cell->cell](&args);
-        }
-      EXPECT(test_same_bits(all.h_out, one.h_out, (size_t)(rows * hidden)), "%s h, rows %d", cell->name, rows);
-      EXPECT(test_same_bits(all.c, one.c, (size_t)(rows * hidden)), "%s c, rows %d", cell->name, rows);
-    }
+    for (int rows = 1; rows <= 13; rows++)
+      for (int type = RONDO_F32; type <= RONDO_BF16; type++)
+        check_same_bits(kernels, ctx, cell, (rondo_dtype)type, rows);
 }
 
 /* y takes up what is there. */
@@ -303,7 +424,7 @@ static void merges(const void *row) {
   if (!ctx) return;
   for (int merge = RONDO_SUM; merge <= RONDO_AVE; merge++) {
     int rows = 3, hidden = kernels->lanes + 1, count = rows * hidden;
-    fused_case f = fused_make(kernels, ctx, RONDO_RNN, rows, hidden, 0);
+    fused_case f = fused_make(kernels, ctx, RONDO_RNN, RONDO_F32, rows, hidden, 0);
     float *other = cpu_filled(ctx, (size_t)count, 6);
     memcpy(f.y, other, (size_t)count * sizeof(float));
     f.args.merge = (rondo_merge)merge;
@@ -326,7 +447,7 @@ static void specials(const void *row) {
   if (!ctx) return;
   for (const struct cell_row *cell = cells; cell->name; cell++)
     for (int rows = 1; rows <= 7; rows++) {
-      fused_case f = fused_make(kernels, ctx, cell->cell, rows, HIDDEN, 0);
+      fused_case f = fused_make(kernels, ctx, cell->cell, (rondo_dtype)(rows % 3), rows, HIDDEN, 0);
       for (int i = 0; i < rows * f.gates * f.units; i++)
         f.sums[i] = values[(int)(VALUES * 0.5 * (1 + problem_random(test_seed(), 5, (uint64_t)(i + 1000 * rows))))];
       for (int i = 0; i < rows * HIDDEN; i++) {
@@ -339,7 +460,9 @@ static void specials(const void *row) {
 }
 
 const test_suite test_kernels_cpu = {"KernelsCpu", TEST_ONCE,
-                                     (const test_row[]){CPU_TEST(product),
+                                     (const test_row[]){{"rounding", rounding, NULL, 0},
+                                                        CPU_TEST(widening),
+                                                        CPU_TEST(product),
                                                         CPU_TEST(fused),
                                                         CPU_TEST(fused_parts),
                                                         CPU_TEST(same_bits),

@@ -1,5 +1,6 @@
 /* test_kernels_cuda.c - every kernel of src/kernels/kernels.inc against its _ref twin on the host, through the plain C
  * face that the backend uses. Here the rows and Dense; the cells in test_kernels_cuda_cells.c. */
+#include "half.h"
 #include "kernels_cuda.h"
 
 #include <math.h>
@@ -39,6 +40,27 @@ kernel_array kernel_poison(rondo_context *ctx, size_t count) {
 
 float *kernel_download(rondo_context *ctx, kernel_array array) {
   return buffer_download(ctx, NULL, array.there, array.count);
+}
+
+kernel_array kernel_poison_of(rondo_context *ctx, rondo_dtype type, size_t count) {
+  return kernel_poison(ctx, type == RONDO_F32 ? count : (count + 1) / 2);
+}
+
+float *kernel_numbers(rondo_dtype type, const float *packed, size_t count) {
+  float *to = test_memory((count + 1) * sizeof *to);
+  if (type == RONDO_F32) return memcpy(to, packed, count * sizeof *to);
+  for (size_t i = 0; i < count; i++) {
+    uint16_t half;
+    memcpy(&half, (const unsigned char *)packed + i * sizeof half, sizeof half);
+    to[i] = rondo_from_half(type, half);
+  }
+  return to;
+}
+
+/* Half of the distance of two numbers of 24, 11 or 8 bits; of F16 not below that of its subnormal numbers, 2^-24. */
+double kernel_rounding(rondo_dtype type, double value) {
+  static const double units[] = {[RONDO_F32] = 0x1p-24, [RONDO_F16] = 0x1p-11, [RONDO_BF16] = 0x1p-8};
+  return fmax(fabs(value) * units[type] / (1 - units[type]), type == RONDO_F16 ? 0x1p-25 : 0x1p-134);
 }
 
 /* Host bytes on the device. */
@@ -161,32 +183,43 @@ typedef struct gather_row {
   int with_h;   /* 0: no, 1: zeros, 2: h_0 */
   int reversed; /* x_timestep is negative */
   kernel_rows_kind kind;
-  int step; /* the first of the steps */
+  int step;         /* the first of the steps */
+  rondo_dtype type; /* of hx */
+  int float_h;      /* h is wanted, too */
 } gather_row;
 
 static const gather_row gather_rows[] = {
-    {"one", 1, 1, 1, 1, 0, 0, 2, 0, ROWS_FULL, 0},
-    {"fours", 3, 5, 8, 12, 0, 0, 2, 0, ROWS_FULL, 0},
-    {"fours_gap", 3, 5, 8, 12, 4, 0, 2, 0, ROWS_FULL, 0},
-    {"fours_zeros", 3, 5, 12, 8, 0, 0, 1, 0, ROWS_FULL, 0},
-    {"fours_later", 3, 5, 8, 4, 0, 0, 0, 0, ROWS_FULL, 2},
-    {"fours_reversed", 2, 7, 8, 4, 0, 0, 2, 1, ROWS_FULL, 0},
-    {"fours_but_shifted", 3, 5, 8, 12, 0, 1, 2, 0, ROWS_FULL, 0},
-    {"fours_but_odd_gap", 3, 5, 8, 12, 1, 0, 2, 0, ROWS_FULL, 0},
-    {"fours_first", 7, 5, 8, 4, 0, 0, 2, 0, ROWS_FIRST, 0},
-    {"fours_mask", 7, 5, 8, 4, 4, 0, 2, 1, ROWS_MASK, 0},
-    {"mask_later", 7, 5, 8, 4, 0, 0, 0, 0, ROWS_MASK, 2},
-    {"odd_c", 4, 3, 7, 8, 0, 0, 2, 0, ROWS_FULL, 0},
-    {"odd_h", 4, 3, 8, 9, 3, 0, 2, 0, ROWS_FULL, 0},
-    {"odd_zeros", 2, 3, 3, 5, 2, 3, 1, 1, ROWS_FULL, 0},
-    {"odd_first", 9, 4, 3, 5, 2, 3, 2, 1, ROWS_FIRST, 0},
-    {"odd_mask", 9, 4, 3, 5, 2, 0, 2, 0, ROWS_MASK, 0},
-    {"mask_zeros", 9, 4, 3, 5, 2, 0, 1, 0, ROWS_MASK, 0},
-    {"without_h", 3, 4, 5, 0, 0, 0, 0, 0, ROWS_FULL, 0},
-    {"wide", 2, 2, 520, 4, 0, 0, 2, 0, ROWS_FULL, 0},     /* more groups of four than a block has threads */
-    {"wide_odd", 2, 2, 3, 261, 1, 0, 2, 0, ROWS_FULL, 0}, /* more columns */
-    {"tall", 300, 2, 2, 1, 0, 0, 2, 0, ROWS_MASK, 0},     /* more rows than one block takes */
-    {"long", 1, 65600, 1, 1, 0, 0, 2, 0, ROWS_FULL, 0},   /* more timesteps than a grid's z */
+    {"one", 1, 1, 1, 1, 0, 0, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"fours", 3, 5, 8, 12, 0, 0, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"fours_gap", 3, 5, 8, 12, 4, 0, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"fours_zeros", 3, 5, 12, 8, 0, 0, 1, 0, ROWS_FULL, 0, 0, 0},
+    {"fours_later", 3, 5, 8, 4, 0, 0, 0, 0, ROWS_FULL, 2, 0, 0},
+    {"fours_reversed", 2, 7, 8, 4, 0, 0, 2, 1, ROWS_FULL, 0, 0, 0},
+    {"fours_but_shifted", 3, 5, 8, 12, 0, 1, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"fours_but_odd_gap", 3, 5, 8, 12, 1, 0, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"fours_first", 7, 5, 8, 4, 0, 0, 2, 0, ROWS_FIRST, 0, 0, 0},
+    {"fours_mask", 7, 5, 8, 4, 4, 0, 2, 1, ROWS_MASK, 0, 0, 0},
+    {"mask_later", 7, 5, 8, 4, 0, 0, 0, 0, ROWS_MASK, 2, 0, 0},
+    {"odd_c", 4, 3, 7, 8, 0, 0, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"odd_h", 4, 3, 8, 9, 3, 0, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"odd_zeros", 2, 3, 3, 5, 2, 3, 1, 1, ROWS_FULL, 0, 0, 0},
+    {"odd_first", 9, 4, 3, 5, 2, 3, 2, 1, ROWS_FIRST, 0, 0, 0},
+    {"odd_mask", 9, 4, 3, 5, 2, 0, 2, 0, ROWS_MASK, 0, 0, 0},
+    {"mask_zeros", 9, 4, 3, 5, 2, 0, 1, 0, ROWS_MASK, 0, 0, 0},
+    {"without_h", 3, 4, 5, 0, 0, 0, 0, 0, ROWS_FULL, 0, 0, 0},
+    {"wide", 2, 2, 520, 4, 0, 0, 2, 0, ROWS_FULL, 0, 0, 0},     /* more groups of four than a block has threads */
+    {"wide_odd", 2, 2, 3, 261, 1, 0, 2, 0, ROWS_FULL, 0, 0, 0}, /* more columns */
+    {"tall", 300, 2, 2, 1, 0, 0, 2, 0, ROWS_MASK, 0, 0, 0},     /* more rows than one block takes */
+    {"long", 1, 65600, 1, 1, 0, 0, 2, 0, ROWS_FULL, 0, 0, 0},   /* more timesteps than a grid's z */
+    {"f16_fours", 3, 5, 8, 12, 4, 0, 2, 0, ROWS_FULL, 0, RONDO_F16, 0},
+    {"f16_fours_mask", 7, 5, 8, 4, 0, 0, 2, 1, ROWS_MASK, 0, RONDO_F16, 1},
+    {"f16_odd_first", 9, 4, 3, 5, 2, 3, 2, 1, ROWS_FIRST, 0, RONDO_F16, 1},
+    {"f16_without_h", 3, 4, 5, 0, 0, 0, 0, 0, ROWS_FULL, 0, RONDO_F16, 0},
+    {"bf16_fours_zeros", 3, 5, 12, 8, 0, 0, 1, 0, ROWS_FULL, 0, RONDO_BF16, 1},
+    {"bf16_fours_but_shifted", 3, 5, 8, 12, 0, 1, 2, 0, ROWS_FULL, 0, RONDO_BF16, 1},
+    {"bf16_odd_mask", 9, 4, 3, 5, 2, 0, 2, 0, ROWS_MASK, 0, RONDO_BF16, 0},
+    {"bf16_mask_later", 7, 5, 8, 4, 0, 0, 0, 0, ROWS_MASK, 2, RONDO_BF16, 0},
+    {"f32_with_h", 4, 3, 8, 12, 0, 0, 2, 0, ROWS_FULL, 0, RONDO_F32, 1},
     {0},
 };
 
@@ -195,12 +228,13 @@ static void hx_gather(const void *parameter) {
   rondo_context *ctx = test_context();
   if (!ctx) return;
   kernel_rows rows = kernel_rows_make(ctx, g->kind, g->n, g->t, g->step);
-  ptrdiff_t x_row = g->c + g->gap, hx_row = (g->h + g->c + 3) / 4 * 4 + g->gap, h_row = g->h + g->gap;
+  ptrdiff_t x_row = g->c + g->gap, hx_row = (g->h + g->c + 7) / 8 * 8 + g->gap, h_row = g->h + g->gap;
   size_t all = (size_t)g->n * (size_t)g->t;
   kernel_array x = kernel_random(ctx, all * (size_t)x_row + (size_t)g->shift, RANDOM_X, 1);
   kernel_array h_0 = kernel_random(ctx, (size_t)(rows.states * h_row) + 1, RANDOM_STATE, 1);
-  kernel_array hx = kernel_poison(ctx, (size_t)(g->n * (g->t - g->step) * hx_row));
-  if (!x.there || !h_0.there || !hx.there) return;
+  kernel_array hx = kernel_poison_of(ctx, g->type, (size_t)(g->n * (g->t - g->step) * hx_row));
+  kernel_array h = kernel_poison(ctx, (size_t)(g->n * g->h) + 1);
+  if (!x.there || !h_0.there || !hx.there || !h.there) return;
   ptrdiff_t step = g->n * x_row, first = g->shift + (g->reversed ? (g->t - 1) * step : 0);
   rondo_hx_gather_args args = {.step = rows.there,
                                .steps = g->t - g->step,
@@ -210,16 +244,62 @@ static void hx_gather(const void *parameter) {
                                .x = x.there + first,
                                .x_sequence = x_row,
                                .x_timestep = g->reversed ? -step : step,
+                               .type = g->type,
                                .hx = hx.there,
                                .hx_row = hx_row,
                                .with_h = g->with_h != 0,
-                               .h_0 = {g->with_h == 2 ? h_0.there : NULL, h_row}};
+                               .h_0 = {g->with_h == 2 ? h_0.there : NULL, h_row},
+                               .h = g->float_h ? h.there : NULL};
   kernel_launch(ctx, "hx_gather", &args);
   args.step = rows.here, args.x = x.here + first, args.hx = hx.here;
   if (args.h_0.at) args.h_0.at = h_0.here;
+  if (args.h) args.h = h.here;
   rondo_hx_gather_ref(&args);
+  EXPECT(test_same_bits(kernel_download(ctx, h), h.here, h.count), "h differs from its twin's, or was not wanted");
   EXPECT(test_same_bits(kernel_download(ctx, hx), hx.here, hx.count),
          "hx differs from its twin's, or was written outside its columns");
+}
+
+typedef struct rounding_row {
+  const char *name;
+  rondo_dtype type;
+} rounding_row;
+
+static const rounding_row rounding_rows[] = {{"f16", RONDO_F16}, {"bf16", RONDO_BF16}, {0}};
+
+/* To so many bits behind the first. */
+static float cut(float v, int bits) {
+  float last = ldexpf(1, ilogbf(v) - bits);
+  return rintf(v / last) * last;
+}
+
+/* Numbers of every size and their neighbours: ties, overflow, subnormal numbers, infinities; and NaN stays NaN. */
+static void rounding(const void *parameter) {
+  const rondo_dtype type = ((const rounding_row *)parameter)->type;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  enum { COUNT = 4096, SPECIAL = 16 };
+  static const float special[SPECIAL] = {0,         -0.0f,     65504,     65519.99f,  65520,           -65520,
+                                         1e30f,     0x1p-24f,  0x1p-25f,  0x1.8p-25f, 0x1.fffffep127f, -INFINITY,
+                                         0x1p-126f, 0x1p-133f, 0x1p-134f, INFINITY};
+  kernel_array x = kernel_random(ctx, COUNT, RANDOM_X, 1), hx = kernel_poison_of(ctx, type, COUNT);
+  if (!x.there || !hx.there) return;
+  for (int i = 0; i < COUNT - 1; i++) { /* of so many bits, one more than the type keeps, and one of all */
+    float whole = ldexpf(x.here[i], i % 270 - 150);
+    x.here[i] = i < SPECIAL ? special[i] : i % 2 && isnormal(whole) ? cut(whole, type == RONDO_F16 ? 11 : 8) : whole;
+  }
+  x.here[COUNT - 1] = NAN;
+  buffer_write(ctx, x.there, x.here, COUNT * sizeof(float));
+  rondo_hx_gather_args args = {.step = {.rows = 1, .timesteps = 1}, .steps = 1, .input_size = COUNT, .batch = 1};
+  args.type = type, args.x = x.there, args.hx = hx.there, args.hx_row = COUNT;
+  kernel_launch(ctx, "hx_gather", &args);
+  args.x = x.here, args.hx = hx.here;
+  rondo_hx_gather_ref(&args);
+  float *got = kernel_numbers(type, kernel_download(ctx, hx), COUNT), *twin = kernel_numbers(type, hx.here, COUNT);
+  for (int i = 0; i < COUNT - 1; i++)
+    EXPECT(test_same_bits(&got[i], &twin[i], 1), "%a became %a instead of %a", x.here[i], got[i], twin[i]);
+  EXPECT(isnan(got[COUNT - 1]) && isnan(twin[COUNT - 1]), "NaN became %a, the twin's %a", got[COUNT - 1],
+         twin[COUNT - 1]);
 }
 
 /* ---- rows_fill, rows_idle ---------------------------------------------------------------------------------------- */
@@ -370,6 +450,7 @@ const test_suite test_kernels_cuda = {
                        {"words_upload", words_upload, NULL, 0},
                        {"mask_positions", mask_positions, TEST_TABLE(mask_rows)},
                        {"hx_gather", hx_gather, TEST_TABLE(gather_rows)},
+                       {"rounding", rounding, TEST_TABLE(rounding_rows)},
                        {"rows_fill", rows_fill, TEST_TABLE(rest_rows)},
                        {"rows_idle", rows_idle, TEST_TABLE(rest_rows)},
                        {"lstm_cell_forward", test_lstm_cell_forward, TEST_TABLE(kernel_lstm_rows)},

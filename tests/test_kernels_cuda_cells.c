@@ -11,20 +11,24 @@ static float *copy(const float *from, size_t count) {
   return memcpy(test_memory((count + 1) * sizeof(float)), from, count * sizeof(float));
 }
 
-/* arrays: here, there, or the bounds. */
-static rondo_output output_at(const kernel_cell_row *k, int t, float *const arrays[PLACES]) {
+/* arrays: here, there, or the bounds; rounded: likewise, or NULL. */
+static rondo_output output_at(const kernel_cell_row *k, int t, float *const arrays[PLACES], float *rounded) {
   ptrdiff_t row = k->h + k->gap;
   float *at[PLACES];
   for (int i = 0; i < PLACES; i++) at[i] = k->without >> i & 1 ? NULL : arrays[i] + k->shift;
   if (at[Y] && k->reversed) at[Y] += (t - 1) * row;
-  return (rondo_output){.h_next = {at[H_NEXT], row},
-                        .y = at[Y],
-                        .y_sequence = t * row,
-                        .y_timestep = k->reversed ? -row : row,
-                        .y_last = {at[Y_LAST], row},
-                        .h_n = {at[H_N], row},
-                        .merge = k->merge,
-                        .zero_y_last = k->zero_y_last};
+  return (rondo_output){
+      .h_next = {at[H_NEXT], row},
+      .y = at[Y],
+      .y_sequence = t * row,
+      .y_timestep = k->reversed ? -row : row,
+      .y_last = {at[Y_LAST], row},
+      .h_n = {at[H_N], row},
+      .merge = k->merge,
+      .zero_y_last = k->zero_y_last,
+      .type = k->type,
+      .rounded = rounded && !(k->without >> ROUNDED & 1) ? (uint16_t *)(void *)rounded + k->shift : NULL,
+      .rounded_stride = row};
 }
 
 /* h: where the old h stands, (N, H) with gaps. */
@@ -44,10 +48,13 @@ static int make_places(rondo_context *ctx, const kernel_cell_row *k, const kerne
     p->bound[i] = test_memory(count * sizeof(float));
     here[i] = p->array[i].here, there[i] = p->array[i].there;
   }
-  p->here = output_at(k, t, here);
-  p->there = output_at(k, t, there);
-  p->bounds = output_at(k, t, p->bound);
+  p->rounded = kernel_poison_of(ctx, k->type, p->array[H_NEXT].count);
+  if (!p->rounded.there) return 0;
+  p->here = output_at(k, t, here, k->type ? p->rounded.here : NULL);
+  p->there = output_at(k, t, there, k->type ? p->rounded.there : NULL);
+  p->bounds = output_at(k, t, p->bound, NULL);
   p->bounds.merge = RONDO_CONCAT;
+  p->bounds.type = RONDO_F32;
   return 1;
 }
 
@@ -75,6 +82,28 @@ void cell_check_array(const char *what, const float *got, const float *expected,
   EXPECT_RATIO(worst, "%s", what);
 }
 
+/* Of rows that go on, as h_next would be. */
+static void check_rounded(rondo_context *ctx, const kernel_cell_row *k, const kernel_rows *rows, const places *p,
+                          const float *bound) {
+  size_t count = p->array[H_NEXT].count;
+  float *of_rounded = test_memory((count + 1) * sizeof(float));
+  float *got = kernel_numbers(k->type, kernel_download(ctx, p->rounded), count);
+  float *expected = kernel_numbers(k->type, p->rounded.here, count);
+  int wanted = !(k->without >> ROUNDED & 1);
+  places as_next = {.bounds = {.h_next = {wanted ? of_rounded + k->shift : NULL, k->h + k->gap}}};
+  cell_place_bounds(k, rows, &as_next, bound);
+  cell_round_bounds(k->type, of_rounded, expected, count);
+  cell_check_array("rounded h", got, expected, NULL, of_rounded, count, RONDO_CONCAT);
+}
+
+void cell_round_bounds(rondo_dtype type, float *bound, const float *expected, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    double error = (double)bound[i], reach = fabs((double)expected[i]);
+    reach += kernel_rounding(type, reach) + error; /* of what the kernel has rounded */
+    if (error > 0) bound[i] = nextafterf((float)(error + 2 * kernel_rounding(type, reach)), INFINITY);
+  }
+}
+
 void cell_check_places(rondo_context *ctx, const kernel_cell_row *k, const kernel_rows *rows, const places *p,
                        const float *bound) {
   static const char *const names[PLACES] = {"h_next", "y", "y_last", "h_n"};
@@ -84,6 +113,7 @@ void cell_check_places(rondo_context *ctx, const kernel_cell_row *k, const kerne
     cell_check_array(names[i], kernel_download(ctx, p->array[i]), p->array[i].here, p->old[i], p->bound[i],
                      p->array[i].count, merge);
   }
+  if (k->type) check_rounded(ctx, k, rows, p, bound);
 }
 
 /* A bound as a float, no smaller. */
@@ -186,6 +216,29 @@ const kernel_cell_row kernel_rnn_rows[] = {
     {.name = "y_last_alone", .n = 3, .h = 8, .without = 11},
     {.name = "h_n_alone", .n = 3, .h = 8, .without = 7},
     {.name = "nothing", .n = 3, .h = 8, .without = 15},
+    {.name = "f16_fours", .n = 3, .h = 8, .t = 2, .type = RONDO_F16, .without = 1},
+    {.name = "f16_fours_mask", .n = 7, .h = 8, .t = 4, .step = 2, .kind = ROWS_MASK, .type = RONDO_F16},
+    {.name = "f16_fours_but_shifted", .n = 3, .h = 8, .t = 2, .shift = 1, .type = RONDO_F16},
+    {.name = "f16_tiny", .n = 3, .h = 8, .t = 2, .scale = 1e-6f, .type = RONDO_F16},
+    {.name = "f16_zoneout",
+     .n = 9,
+     .h = 5,
+     .t = 4,
+     .step = 1,
+     .kind = ROWS_MASK,
+     .in_place = 1,
+     .type = RONDO_F16,
+     .options = {.zoneout = 0.3f}},
+    {.name = "bf16_fours_first", .n = 7, .h = 8, .t = 4, .step = 1, .kind = ROWS_FIRST, .type = RONDO_BF16},
+    {.name = "bf16_odd", .n = 3, .h = 5, .t = 2, .gap = 1, .type = RONDO_BF16, .without = 1},
+    {.name = "bf16_linear_no_bias",
+     .n = 3,
+     .h = 7,
+     .t = 2,
+     .no_bias = 1,
+     .type = RONDO_BF16,
+     .options = {.activation = {RONDO_LINEAR, 0, 0}}},
+    {.name = "bf16_not_wanted", .n = 3, .h = 8, .t = 2, .type = RONDO_BF16, .without = 33},
     FUNCTION(TANH, 0, 0),
     FUNCTION(SIGMOID, 0, 0),
     FUNCTION(HARD_SIGMOID, 0.2f, 0.5f),

@@ -55,6 +55,35 @@ const kernel_cell_row kernel_lstm_rows[] = {
      .peephole = 1,
      .in_place = 1,
      .options = {.clip = 2, .cell_clip = 1, .zoneout = 0.25f, .zoneout_cell = 0.75f}},
+    {.name = "f16_fours", .n = 5, .h = 12, .t = 2, .gap = 8, .type = RONDO_F16, .without = 1},
+    {.name = "f16_fours_but_odd_gap", .n = 3, .h = 8, .t = 2, .gap = 3, .type = RONDO_F16, .without = 1},
+    {.name = "f16_odd_mask", .n = 9, .h = 5, .t = 4, .step = 1, .kind = ROWS_MASK, .type = RONDO_F16, .without = 1},
+    {.name = "f16_zoneout",
+     .n = 7,
+     .h = 6,
+     .t = 3,
+     .kind = ROWS_MASK,
+     .in_place = 1,
+     .type = RONDO_F16,
+     .options = {.zoneout = 0.25f, .zoneout_cell = 0.75f}},
+    {.name = "f16_unprojected",
+     .n = 7,
+     .h = 6,
+     .t = 3,
+     .step = 1,
+     .kind = ROWS_FIRST,
+     .unprojected = 1,
+     .type = RONDO_F16},
+    {.name = "bf16_fours_mask", .n = 7, .h = 8, .t = 4, .step = 2, .kind = ROWS_MASK, .type = RONDO_BF16, .without = 1},
+    {.name = "bf16_functions",
+     .n = 4,
+     .h = 6,
+     .t = 2,
+     .peephole = 1,
+     .type = RONDO_BF16,
+     .options = {.activation = {RONDO_SELU, 0, 0}}},
+    {.name = "bf16_norm_unprojected", .n = 4, .h = 7, .t = 2, .norm = 1, .unprojected = 1, .type = RONDO_BF16},
+    {.name = "bf16_norm", .n = 4, .h = 6, .t = 2, .norm = 1, .type = RONDO_BF16, .options = {.zoneout = 0.25f}},
     {0},
 };
 
@@ -151,7 +180,10 @@ void test_lstm_cell_forward(const void *parameter) {
   kernel_launch(c.ctx, "lstm_cell_forward", &args);
   rondo_lstm_cell_forward_ref(&here);
   if (k->unprojected) {
-    cell_check_array("unprojected", kernel_download(c.ctx, cells[3]), cells[3].here, NULL, c.bound, all, RONDO_CONCAT);
+    float *got = kernel_numbers(k->type, kernel_download(c.ctx, cells[3]), all);
+    float *expected = kernel_numbers(k->type, cells[3].here, all);
+    if (k->type) cell_round_bounds(k->type, c.bound, expected, all);
+    cell_check_array("unprojected", got, expected, NULL, c.bound, all, RONDO_CONCAT);
     memset(c.bound, 0, all * sizeof(float));
   }
   cell_check_places(c.ctx, k, &c.rows, &c.places, c.bound);
@@ -171,6 +203,8 @@ const kernel_cell_row kernel_reset_rows[] = {
     {.name = "gap", .n = 5, .h = 6, .gap = 3},
     {.name = "function", .n = 3, .h = 7, .options = {.recurrent_activation = {RONDO_HARD_SIGMOID, 0.2f, 0.5f}}},
     {.name = "clip", .n = 3, .h = 7, .options = {.clip = 0.5f}},
+    {.name = "f16", .n = 3, .h = 7, .gap = 1, .type = RONDO_F16},
+    {.name = "bf16", .n = 3, .h = 8, .type = RONDO_BF16, .options = {.clip = 0.5f}},
     {.name = "wide", .n = 2, .h = 261},
     {.name = "tall", .n = 300, .h = 3},
     {0},
@@ -191,13 +225,25 @@ void test_gru_reset_forward(const void *parameter) {
     near h = near_exact(cell_old_h(&c, k, i / H, i % H));
     bound[i / H * c.row + i % H] = cell_bound(near_multiply(v, h, compare_float.state));
   }
+  kernel_array rounded = kernel_poison_of(c.ctx, k->type, c.h.count);
+  if (!rounded.there) return;
   rondo_gru_reset_forward_args args = {
-      k->n,       k->h, c.gates.there, c.bias.there, options.recurrent_activation, options.clip, {c.h.there, c.row},
-      saved.there};
+      k->n,        k->h,    c.gates.there, c.bias.there, options.recurrent_activation, options.clip, {c.h.there, c.row},
+      saved.there, k->type, rounded.there, c.row};
   kernel_launch(c.ctx, "gru_reset_forward", &args);
   args.gates = c.gates.here, args.bias = c.bias.here, args.h.at = c.h.here, args.saved = saved.here;
+  args.rounded = rounded.here;
+  float *old = memcpy(test_memory(c.h.count * sizeof *old), c.h.here, c.h.count * sizeof *old);
   rondo_gru_reset_forward_ref(&args);
-  cell_check_array("r * h", kernel_download(c.ctx, c.h), c.h.here, NULL, bound, c.h.count, RONDO_CONCAT);
+  if (k->type) {
+    float *expected = kernel_numbers(k->type, rounded.here, c.h.count);
+    cell_round_bounds(k->type, bound, expected, c.h.count);
+    cell_check_array("r * h", kernel_numbers(k->type, kernel_download(c.ctx, rounded), c.h.count), expected, NULL,
+                     bound, c.h.count, RONDO_CONCAT);
+    EXPECT(test_same_bits(kernel_download(c.ctx, c.h), old, c.h.count), "h has not stayed");
+  } else {
+    cell_check_array("r * h", kernel_download(c.ctx, c.h), c.h.here, NULL, bound, c.h.count, RONDO_CONCAT);
+  }
   EXPECT(test_same_bits(kernel_download(c.ctx, saved), saved.here, saved.count), "saved is not the old h");
 }
 
@@ -232,6 +278,12 @@ const kernel_cell_row kernel_gru_rows[] = {
      .options = {.zoneout = 0.5f, .clip = 0.5f}},
     {.name = "norm", .n = 7, .h = 6, .t = 3, .step = 1, .kind = ROWS_MASK, .norm = 1, .in_place = 1},
     {.name = "norm_wide", .n = 2, .h = 300, .norm = 1, .options = {.zoneout = 0.5f}},
+    {.name = "f16_fours_mask", .n = 7, .h = 8, .t = 4, .step = 2, .kind = ROWS_MASK, .type = RONDO_F16, .in_place = 1},
+    {.name = "f16_odd", .n = 4, .h = 7, .t = 2, .gap = 1, .type = RONDO_F16},
+    {.name = "f16_before", .n = 4, .h = 6, .t = 2, .reset_before = 1, .type = RONDO_F16},
+    {.name = "f16_norm", .n = 4, .h = 6, .t = 2, .norm = 1, .type = RONDO_F16},
+    {.name = "bf16_fours", .n = 3, .h = 8, .t = 3, .step = 1, .type = RONDO_BF16, .in_place = 1},
+    {.name = "bf16_zoneout", .n = 4, .h = 6, .t = 2, .type = RONDO_BF16, .options = {.zoneout = 0.25f}},
     {0},
 };
 

@@ -37,6 +37,25 @@ static void draw_uniform(const void *parameter) {
   EXPECT(test_same_bits(kernel_download(ctx, to), to.here, to.count), "numbers differ from the twin's");
 }
 
+/* The same numbers as factors: a mask of them, and numbers multiplied by them, of which the last stays. */
+static void dropout(const void *parameter) {
+  const struct count_row *row = parameter;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  kernel_array mask = kernel_poison(ctx, row->count + 1), v = kernel_random(ctx, row->count + 1, RANDOM_X, 1);
+  if (!mask.there || !v.there) return;
+  rondo_draw_mask_args draw = {.mask = mask.there, .count = row->count, .rate = 0.3f};
+  draw.seed = 0xfedcba9876543210 ^ test_seed(), draw.sequence = 0x123456789abcdef0;
+  rondo_drop_args drop = {v.there, draw.count, draw.rate, draw.seed, draw.sequence};
+  kernel_launch(ctx, "draw_mask", &draw);
+  kernel_launch(ctx, "drop", &drop);
+  draw.mask = mask.here, drop.v = v.here;
+  rondo_draw_mask_ref(&draw);
+  rondo_drop_ref(&drop);
+  EXPECT(test_same_bits(kernel_download(ctx, mask), mask.here, mask.count), "the mask differs from the twin's");
+  EXPECT(test_same_bits(kernel_download(ctx, v), v.here, v.count), "what is dropped differs from the twin's");
+}
+
 /* Momentum and Nesterov's form of it. The step takes four roundings of terms of 0.6, 0.1, and the sum one. */
 static void sgd_update(const void *parameter) {
   const struct count_row *row = parameter;
@@ -117,6 +136,7 @@ const test_suite test_kernels_optimise = {
     "KernelsOptimise",
     TEST_CUDA,
     (const test_row[]){{"draw_uniform", draw_uniform, TEST_TABLE(counts)},
+                       {"dropout", dropout, TEST_TABLE(counts)},
                        {"sgd_update", sgd_update, TEST_TABLE(counts)},
                        {"adam_update", adam_update, TEST_TABLE(counts)},
                        {"square_sums", square_sums, TEST_TABLE(counts)},

@@ -8,11 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static compare_arithmetic arithmetic_of(const rondo_context *ctx, const problem *p) {
-  if (rondo_context_backend(ctx) == RONDO_REFERENCE) return compare_reference;
-  return rondo_context_backend(ctx) == RONDO_CUDA && p->allow_tf32 ? compare_tf32 : compare_float;
-}
-
 static void expect_close(const compare_expected *expected, const problem_data *data, const test_outputs *out) {
   if (out->y) EXPECT_RATIO(compare_y(expected, data, out->y), "y");
   if (out->y_last) EXPECT_RATIO(compare_y_last(expected, data, out->y_last), "y_last");
@@ -25,7 +20,7 @@ static void expect_close(const compare_expected *expected, const problem_data *d
 static void expect_exact(const test_setup *s, const test_outputs *out) {
   compare_expected expected;
   const problem *p = &s->data->problem;
-  compare_arithmetic arithmetic = arithmetic_of(s->ctx, p);
+  compare_arithmetic arithmetic = compare_arithmetic_of(rondo_context_backend(s->ctx), p);
   int made = compare_has_steps(p) ? compare_expect_steps(&expected, s->data, arithmetic, out->y)
                                   : compare_expect(&expected, s->data, arithmetic);
   if (!EXPECT(made, "no host memory")) return;

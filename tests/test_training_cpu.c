@@ -1,4 +1,4 @@
-/* test_training_cpu.c - the inside of training on the CPU: products, slopes, and the split over threads.
+/* test_training_cpu.c - the inside of training on the CPU: products, slopes, the split over threads, recompute.
  *
  * Bounds, with u = 2^-24. A sum of K terms comes in pieces of D = RONDO_GEMM_DEPTH: a piece is off by at most min(K,
  * D) u times its terms' absolute values (a rounding for each product, unless fused, and for each sum but the first),
@@ -129,13 +129,39 @@ static void check_outer(const rondo_cpu_training_kernels *kernels, rondo_pool *p
     call.args.rows = rows, call.args.columns = columns;
     call.args.a.table = a, call.args.b = rondo_rows_dense(b, columns);
     call.args.c = rondo_rows_dense(c[i].now, c[i].stride);
-    call.args.turned = buffer_floats(ctx, rows * RONDO_GEMM_DEPTH), call.args.packed = buffer_floats(ctx, packed);
+    call.args.turned = buffer_floats(ctx, 2 * rows * RONDO_GEMM_DEPTH),
+    call.args.packed = buffer_floats(ctx, 2 * packed);
     rondo_pool_run(pool, call.threads, outer_thread, &call);
     EXPECT_RATIO(product_error(&c[i], &call.args.a, 1, &call.args.b, depth, 1), "outer %zu x %zu, depth %zu", rows,
                  columns, depth);
   }
   EXPECT(test_same_bits(c[0].now, c[1].now, rows * c[0].stride), "outer %zu x %zu, depth %zu differs on 3 threads",
          rows, columns, depth);
+}
+
+/* A masked on the way gives the bits of a masked copy of it. */
+static void check_masked_outer(const rondo_cpu_training_kernels *kernels, rondo_pool *pool, size_t rows, size_t columns,
+                               size_t depth) {
+  enum { BEGIN = 2 };
+  rondo_context *ctx = cpu_host();
+  float *a = cpu_filled(ctx, depth * rows, 1), *copy = buffer_floats(ctx, depth * rows);
+  float *mask = cpu_filled(ctx, depth + rows + BEGIN, 4);
+  size_t packed = rondo_blocks(kernels->gemm.lanes, columns) * (size_t)kernels->gemm.lanes * RONDO_GEMM_DEPTH;
+  for (size_t i = 0; i < depth * rows; i++) copy[i] = a[i] * mask[i / rows + BEGIN + i % rows];
+  result c[2];
+  for (int i = 0; i < 2; i++) {
+    c[i] = result_make(ctx, rows, columns);
+    outer_call call = {&kernels->gemm, {.depth = depth, .rows = rows, .columns = columns}, pool, 1};
+    call.args.a = rondo_rows_dense(i ? copy : a, rows);
+    call.args.b = rondo_rows_dense(cpu_filled(ctx, depth * columns, 2), columns);
+    call.args.c = rondo_rows_dense(c[i].now, c[i].stride);
+    if (!i) call.args.mask = cpu_rows(mask, (int)depth, 1), call.args.mask_begin = BEGIN;
+    call.args.turned = buffer_floats(ctx, 2 * rows * RONDO_GEMM_DEPTH),
+    call.args.packed = buffer_floats(ctx, 2 * packed);
+    rondo_pool_run(pool, call.threads, outer_thread, &call);
+  }
+  EXPECT(test_same_bits(c[0].now, c[1].now, rows * c[0].stride), "outer %zu x %zu, depth %zu differs with a mask", rows,
+         columns, depth);
 }
 
 static void outer(const void *level) {
@@ -150,6 +176,7 @@ static void outer(const void *level) {
   test_at_end(destroy_pool, pool);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     check_outer(kernels, pool, shapes[i][0], shapes[i][1], shapes[i][2]);
+  check_masked_outer(kernels, pool, 21, 35, RONDO_GEMM_DEPTH + 7);
 }
 
 /* ---- slopes ------------------------------------------------------------------------------------------------------ */
@@ -237,7 +264,7 @@ static void slopes(const void *level) {
   for (const struct slope_row *row = slope_rows; kernels && row->name; row++) sweep(kernels, row);
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------------------- */
+/* ---- whole calls ------------------------------------------------------------------------------------------------- */
 
 typedef struct gradients {
   test_outputs outputs;
@@ -245,9 +272,10 @@ typedef struct gradients {
 } gradients;
 
 /* Forward and backward of a problem, with random numbers for the gradients by its outputs. */
-static int train(test_setup *s, rondo_context *ctx, const problem_data *data, gradients *g) {
+static int train(test_setup *s, rondo_context *ctx, const problem_data *data, int recompute, gradients *g) {
   rondo_plan_desc desc = problem_plan_desc(&data->problem);
   desc.training = 1;
+  desc.recompute = recompute;
   if (!test_set_up(s, ctx, data, &desc)) return 0;
   const rondo_sizes *sizes = rondo_plan_sizes(s->plan);
   size_t dx = (size_t)data->problem.batch * (size_t)data->problem.timesteps * (size_t)desc.layer.input_size;
@@ -265,44 +293,90 @@ static int same(const float *a, const float *b, size_t count) {
   return a ? test_same_bits(a, b, count) : !b;
 }
 
-/* A small problem on three threads, which the library would not split, gives the bits of one thread. */
-static void split_problem(const cpu_level *level, const char *name) {
+/* The first of two runs has one thread and no recompute, the second one has threads, which the library would not start
+ * for so small a problem, or recompute, or both: the same bits. */
+static int same_twice(const cpu_level *level, const char *name, int threads, int recompute, test_setup s[2]) {
   const problem_data *data = test_data_named(name);
   gradients g[2] = {{.dx = NULL}};
-  test_setup s;
   for (int i = 0; i < 2; i++) {
     rondo_context *ctx =
-        test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .threads = i ? 3 : 1, .max_isa = level->isa});
-    if (!ctx) return;
+        test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .threads = i ? threads : 1, .max_isa = level->isa});
+    if (!ctx) return 0;
     rondo_cpu_state *state = ctx->state;
     state->step_work = state->call_work = 1;
-    if (!train(&s, ctx, data, &g[i])) return;
+    if (!train(&s[i], ctx, data, i && recompute, &g[i])) return 0;
   }
-  size_t dx = (size_t)data->problem.batch * (size_t)data->problem.timesteps * (size_t)s.plan->desc.layer.input_size;
-  EXPECT(test_same_outputs(&s, &g[0].outputs, &g[1].outputs), "%s: outputs differ on 3 threads", name);
-  EXPECT(same(g[0].dx, g[1].dx, dx), "%s: dx differs on 3 threads", name);
-  EXPECT(same(g[0].dparams, g[1].dparams, rondo_plan_sizes(s.plan)->params / sizeof(float)),
-         "%s: dparams differ on 3 threads", name);
-  EXPECT(same(g[0].dh_0, g[1].dh_0, s.state_count) && same(g[0].dc_0, g[1].dc_0, s.state_count),
-         "%s: dh_0 or dc_0 differs on 3 threads", name);
+  const char *how = recompute ? "with recompute" : "on 3 threads";
+  size_t dx = (size_t)data->problem.batch * (size_t)data->problem.timesteps * (size_t)s->plan->desc.layer.input_size;
+  EXPECT(test_same_outputs(s, &g[0].outputs, &g[1].outputs), "%s: outputs differ %s", name, how);
+  EXPECT(same(g[0].dx, g[1].dx, dx), "%s: dx differs %s", name, how);
+  EXPECT(same(g[0].dparams, g[1].dparams, rondo_plan_sizes(s->plan)->params / sizeof(float)), "%s: dparams differ %s",
+         name, how);
+  EXPECT(same(g[0].dh_0, g[1].dh_0, s->state_count) && same(g[0].dc_0, g[1].dc_0, s->state_count),
+         "%s: dh_0 or dc_0 differs %s", name, how);
+  return 1;
 }
 
-/* Fewer columns and rows than threads, and more; ended rows; every phase that an option adds. */
+/* Fewer columns and rows than threads, more, and so many that each thread has sequences of its own; ended rows; every
+ * phase that an option adds. */
+static const char *const names[] = {"lstm:n1t1c1h1",
+                                    "lstm:n13t7c5h48:len:h0",
+                                    "lstm:n5t3c2h65l2:back",
+                                    "lstm:n40t3c3h33:mask=holes:bi=sum",
+                                    "lstm:n9t3c3h40:h0:peephole:cellclip=0.5:zoneoutc=0.2",
+                                    "lstm:n9t3c3h40:norm:len:proj=7:zoneout=0.1:head=5",
+                                    "lstm:n9t3c3h40:len:h0:dropout=0.3",
+                                    "lstm:n9t3c9h40l2:bi:mask=holes:h0:norm:peephole:dropout=0.3:rdropout=0.2",
+                                    "lstm:n9t3c3h40:len:proj=7:zoneoutc=0.2:rdropout=0.4:act=softsign:oact=gelu",
+                                    "gru:n7t3c5h48:mask=holes:norm",
+                                    "gru:n9t3c3h40:before:h0",
+                                    "gru:n9t3c3h40:before:len:h0:dropout=0.3:rdropout=0.2",
+                                    "gru:n9t3c9h40:mask=holes:norm:h0:dropout=0.3:rdropout=0.2:clip=0.5:head=3=gelu",
+                                    "lstm:n60t4c3h9:len:h0:norm:peephole:zoneoutc=0.2:dropout=0.3:rdropout=0.2",
+                                    "lstm:n60t4c5h12:mask=holes:proj=5:zoneout=0.1:h0:slots:restart:rdropout=0.2",
+                                    "gru:n60t4c3h9:before:len:h0:rdropout=0.2",
+                                    "gru:n60t4c3h9l2:bi:len:dropout=0.2",
+                                    "rnn:n1t4c3h170:h0:clip=0.5",
+                                    "rnn:n9t3c3h40:len:h0:zoneout=0.1:dropout=0.3:rdropout=0.2",
+                                    "dense:n9t5c3h40:act=softmax",
+                                    "dense:n9t5c3h40:act=gelu",
+                                    NULL};
+
 static void split(const void *level) {
-  static const char *const names[] = {"lstm:n1t1c1h1",
-                                      "lstm:n13t7c5h48:len:h0",
-                                      "lstm:n5t3c2h65l2:back",
-                                      "lstm:n40t3c3h33:mask=holes:bi=sum",
-                                      "lstm:n9t3c3h40:h0:peephole:cellclip=0.5:zoneoutc=0.2",
-                                      "lstm:n9t3c3h40:norm:len:proj=7:zoneout=0.1:head=5",
-                                      "gru:n7t3c5h48:mask=holes:norm",
-                                      "gru:n9t3c3h40:before:h0",
-                                      "rnn:n1t4c3h170:h0:clip=0.5",
-                                      "dense:n9t5c3h40:act=softmax",
-                                      NULL};
-  for (const char *const *name = names; *name; name++) split_problem(level, *name);
+  test_setup s[2];
+  for (const char *const *name = names; *name; name++) same_twice(level, *name, 3, 0, s);
+}
+
+/* Bytes of an array in the reserve, whose pieces begin at multiples of RONDO_ALIGNMENT. */
+static size_t piece(const problem *p, int columns) {
+  size_t bytes = (size_t)p->batch * (size_t)p->timesteps * (size_t)columns * sizeof(float);
+  return (bytes + RONDO_ALIGNMENT - 1) / RONDO_ALIGNMENT * RONDO_ALIGNMENT;
+}
+
+/* With recompute a layer keeps h, and an LSTM c; without it at least the gates, too. */
+static void recompute(const void *level) {
+  test_setup s[2];
+  for (const char *const *name = names; *name; name++) {
+    if (!same_twice(level, *name, 1, 1, s) || !same_twice(level, *name, 3, 1, s)) return;
+    const problem *p = &s->data->problem;
+    size_t state = p->cell == RONDO_DENSE ? 0 : piece(p, problem_output_size(p));
+    if (p->cell == RONDO_LSTM) state += piece(p, p->hidden_size);
+    size_t gates = piece(p, problem_gates(p) * p->hidden_size);
+    for (int above = 0; above < 2 && above < p->num_layers; above++)
+      for (int d = 0; d < s->plan->directions; d++) {
+        size_t with = s[1].plan->layer_reserve[above][d], without = s[0].plan->layer_reserve[above][d];
+        EXPECT(with == state, "%s: with recompute %zu bytes are kept, not %zu", *name, with, state);
+        EXPECT(without >= state + gates, "%s: without recompute %zu bytes are kept, below %zu", *name, without,
+               state + gates);
+      }
+    EXPECT(s[1].plan->head_reserve == 0, "%s: with recompute the head keeps %zu bytes", *name, s[1].plan->head_reserve);
+    EXPECT(rondo_plan_sizes(s[1].plan)->reserve < rondo_plan_sizes(s[0].plan)->reserve,
+           "%s: the reserve has %zu bytes with recompute, %zu without", *name, rondo_plan_sizes(s[1].plan)->reserve,
+           rondo_plan_sizes(s[0].plan)->reserve);
+  }
 }
 
 const test_suite test_training_cpu = {
     "KernelsCpu", TEST_ONCE,
-    (const test_row[]){CPU_TEST(products), CPU_TEST(outer), CPU_TEST(slopes), CPU_TEST(split), {0}}};
+    (const test_row[]){
+        CPU_TEST(products), CPU_TEST(outer), CPU_TEST(slopes), CPU_TEST(split), CPU_TEST(recompute), {0}}};

@@ -90,6 +90,11 @@ static const char *const some_problems[] = {"lstm:n5t6c7h9:mask=holes:h0",
                                             "lstm:n3t5c4h7:norm:peephole:proj=5:mask=left:h0",
                                             "gru:n3t5c4h7:norm:len",
                                             "lstm:n70t4c3h5:head=3=softmax", /* sums over rows in parts */
+                                            "lstm:n5t6c7h9l2:len:h0:dropout=0.3:ldropout=0.2",
+                                            "lstm:n5t6c7h9:mask=holes:h0:rdropout=0.4:recompute",
+                                            "gru:n3t5c4h8:bi:len:h0:dropout=0.3:rdropout=0.4:slots:restart",
+                                            "gru:n3t5c4h7:before:h0:rdropout=0.4:recompute",
+                                            "rnn:n3t5c4h8:back:time:strided:dropout=0.3:rdropout=0.4:recompute",
                                             NULL};
 
 /* ---- What a call enqueues ---------------------------------------------------------------------------------------- */
@@ -119,12 +124,28 @@ typedef struct enqueue_row {
 } enqueue_row;
 
 /* Once: forward a gather, and a GRU's gru_spread; backward dW with dR and dx, or apart; lstm_replay, gru_spread, sums
- * of each bias, dx_scatter and state_backward. */
+ * of each bias, dx_scatter and state_backward. dropout draws masks forward, masks x once, and dx. recurrent_dropout has
+ * mask_rows and mask_sums for each product of h, for each gate a mask_rows and a product or two for dW and dR, and with
+ * dropout a product and a mask_sums for dx. recompute: a product of all rows, of masked ones gate by gate. */
 static const enqueue_row enqueue_rows[] = {
-    {"lstm:n2t9c3h4:h0", 1, 1, 1, 1, 1, 2, 4},     {"gru:n2t9c3h4:h0", 1, 1, 2, 1, 1, 3, 5},
-    {"rnn:n2t9c3h4:h0", 1, 1, 1, 1, 1, 2, 3},      {"gru:n2t9c3h4:before", 2, 2, 2, 2, 2, 4, 4},
-    {"lstm:n2t9c3h4:proj=3", 2, 2, 1, 2, 2, 3, 4}, {"lstm:n2t9c3h4:norm", 2, 1, 1, 1, 2, 5, 12},
-    {"gru:n2t9c3h4:norm", 2, 1, 2, 1, 2, 5, 10},   {0},
+    {"lstm:n2t9c3h4:h0", 1, 1, 1, 1, 1, 2, 4},
+    {"gru:n2t9c3h4:h0", 1, 1, 2, 1, 1, 3, 5},
+    {"rnn:n2t9c3h4:h0", 1, 1, 1, 1, 1, 2, 3},
+    {"gru:n2t9c3h4:before", 2, 2, 2, 2, 2, 4, 4},
+    {"lstm:n2t9c3h4:proj=3", 2, 2, 1, 2, 2, 3, 4},
+    {"lstm:n2t9c3h4:norm", 2, 1, 1, 1, 2, 5, 12},
+    {"gru:n2t9c3h4:norm", 2, 1, 2, 1, 2, 5, 10},
+    {"lstm:n2t9c3h4:dropout=0.3", 1, 1, 3, 1, 1, 2, 5},
+    {"lstm:n2t9c3h4:dropout=0.3:rdropout=0.4", 1, 2, 3, 1, 2, 8, 12},
+    {"gru:n2t9c3h4:dropout=0.3:rdropout=0.4", 1, 2, 4, 1, 2, 9, 11},
+    {"gru:n2t9c3h4:before:rdropout=0.4", 2, 4, 3, 2, 4, 4, 7},
+    {"rnn:n2t9c3h4:rdropout=0.4", 1, 2, 2, 1, 2, 2, 4},
+    {"lstm:n2t9c3h4:norm:rdropout=0.4", 2, 2, 2, 1, 3, 17, 20},
+    {"lstm:n2t9c3h4:recompute", 1, 1, 1, 1, 1, 3, 4},
+    {"gru:n2t9c3h4:recompute", 1, 1, 2, 1, 1, 4, 5},
+    {"gru:n2t9c3h4:before:recompute", 2, 2, 2, 2, 2, 6, 5},
+    {"gru:n2t9c3h4:rdropout=0.4:recompute", 1, 2, 3, 1, 2, 11, 12},
+    {0},
 };
 
 static void enqueues(const void *parameter) {
@@ -197,23 +218,52 @@ static void accumulates(const void *parameter) {
 
 /* ---- The reference ----------------------------------------------------------------------------------------------- */
 
-static const char *const judged_problems[] = {"lstm:n5t6c7h9:mask=holes:h0",
-                                              "lstm:n5t6c7h9:mask=left:zero",
-                                              "lstm:n5t6c7h9:back:len:h0:strided",
-                                              "lstm:n5t4c3h6l2:bi=mul:len:h0:slots:restart",
-                                              "lstm:n4t5c3h6:bi=separate:time:mask=holes",
-                                              "lstm:n4t5c3h6:peephole:cifg:clip=0.5:cellclip=0.3:h0",
-                                              "lstm:n4t5c3h6:peephole:zoneout=0.25:zoneoutc=0.5:nobias:h0",
-                                              "lstm:n4t5c3h6:norm:peephole:proj=4:mask=rows:h0",
-                                              "lstm:n70t3c3h5:len:head=3=softmax",
-                                              "gru:n4t5c6h11:mask=holes:h0",
-                                              "gru:n4t5c6h11:h0:slots:restart",
-                                              "gru:n4t5c6h11:bi=ave:len:nobias:h0",
-                                              "gru:n4t5c6h11:before:zoneout=0.3:len:h0",
-                                              "gru:n4t5c6h11l2:norm:len:back:timeorder:h0",
-                                              "rnn:n6t5c3h17:act=silu:mask=left:h0",
-                                              "dense:n4t3c5h7:act=gelu",
-                                              NULL};
+static const char *const judged_problems[] = {
+    "lstm:n5t6c7h9:mask=holes:h0",
+    "lstm:n5t6c7h9:mask=left:zero",
+    "lstm:n5t6c7h9:back:len:h0:strided",
+    "lstm:n5t4c3h6l2:bi=mul:len:h0:slots:restart",
+    "lstm:n4t5c3h6:bi=separate:time:mask=holes",
+    "lstm:n4t5c3h6:peephole:cifg:clip=0.5:cellclip=0.3:h0",
+    "lstm:n4t5c3h6:peephole:zoneout=0.25:zoneoutc=0.5:nobias:h0",
+    "lstm:n4t5c3h6:norm:peephole:proj=4:mask=rows:h0",
+    "lstm:n70t3c3h5:len:head=3=softmax",
+    "gru:n4t5c6h11:mask=holes:h0",
+    "gru:n4t5c6h11:h0:slots:restart",
+    "gru:n4t5c6h11:bi=ave:len:nobias:h0",
+    "gru:n4t5c6h11:before:zoneout=0.3:len:h0",
+    "gru:n4t5c6h11l2:norm:len:back:timeorder:h0",
+    "rnn:n6t5c3h17:act=silu:mask=left:h0",
+    "dense:n4t3c5h7:act=gelu",
+    "lstm:n5t6c7h9:mask=holes:h0:dropout=0.3", /* dropout */
+    "lstm:n5t6c7h9:back:len:h0:strided:rdropout=0.4",
+    "lstm:n4t5c8h8:time:h0:dropout=0.3:rdropout=0.4",
+    "lstm:n5t4c3h6l2:bi=mul:len:slots:restart:rdropout=0.2:ldropout=0.5",
+    "lstm:n4t5c3h6:peephole:cifg:zoneout=0.25:dropout=0.3:rdropout=0.4:h0",
+    "lstm:n4t5c3h6:norm:peephole:proj=4:mask=rows:h0:dropout=0.3:rdropout=0.4",
+    "lstm:n4t5c3h6:norm:dropout=0.3:h0",
+    "lstm:n4t5c3h6l3:proj=4:bi:len:dropout=0.3:ldropout=0.2:head=3=softmax",
+    "gru:n4t5c6h11:mask=holes:h0:dropout=0.3",
+    "gru:n4t5c6h11:bi=ave:len:nobias:h0:dropout=0.3:rdropout=0.4",
+    "gru:n4t5c6h11:before:zoneout=0.3:len:h0:dropout=0.3:rdropout=0.4",
+    "gru:n4t5c6h11:before:mask=holes:dropout=0.3:h0",
+    "gru:n4t5c6h11l2:norm:len:back:timeorder:h0:dropout=0.3:rdropout=0.4",
+    "rnn:n6t5c3h17:act=silu:mask=left:h0:rdropout=0.4",
+    "rnn:n6t5c3h17:h0:slots:restart:zoneout=0.2:dropout=0.3:rdropout=0.4",
+    "lstm:n5t6c7h9:mask=holes:h0:recompute", /* recompute */
+    "lstm:n4t5c3h6:peephole:cifg:clip=0.5:cellclip=0.3:h0:recompute",
+    "lstm:n4t5c3h6l2:bi:norm:proj=4:len:rdropout=0.4:head=3:recompute",
+    "lstm:n5t6c7h9l2:len:h0:dropout=0.3:rdropout=0.4:ldropout=0.2:recompute",
+    "gru:n4t5c6h11:mask=holes:h0:recompute",
+    "gru:n4t5c6h11:len:h0:slots:restart:dropout=0.3:rdropout=0.4:recompute",
+    "gru:n4t5c6h11:before:len:h0:recompute",
+    "gru:n4t5c6h11:before:len:h0:dropout=0.3:recompute",
+    "gru:n4t5c6h11:before:len:h0:dropout=0.3:rdropout=0.4:recompute",
+    "gru:n4t5c6h11:norm:len:h0:dropout=0.3:rdropout=0.4:recompute",
+    "rnn:n6t5c3h17:strided:mask=left:h0:dropout=0.3:recompute",
+    "rnn:n6t5c3h17:mask=left:h0:dropout=0.3:rdropout=0.4:recompute",
+    "dense:n4t3c5h7:act=softmax:recompute",
+    NULL};
 
 /* The largest difference of two arrays. Where one has poison, both have it. */
 static double difference(const float *a, const float *b, size_t count) {
@@ -241,6 +291,12 @@ static void judged(const void *parameter) {
     return;
   if (!call_make(&moved, reference, parameter, 0, 1)) return;
   gradients got = call_backward(&c), right = call_backward(&exact), other = call_backward(&moved);
+  test_outputs out = test_download(&c.setup, &c.setup.batch),
+               outs[] = {test_download(&exact.setup, &exact.setup.batch),
+                         test_download(&moved.setup, &moved.setup.batch)};
+  judge("y", out.y, outs[0].y, outs[1].y, c.setup.y_count);
+  judge("y_last", out.y_last, outs[0].y_last, outs[1].y_last, c.setup.y_last_count);
+  judge("h_n", out.h_n, outs[0].h_n, outs[1].h_n, c.setup.state_count);
   judge("dx", got.dx, right.dx, other.dx, c.dx_count);
   judge("dparams", got.dparams, right.dparams, other.dparams, c.dparams_count);
   judge("dh_0", got.dh_0, right.dh_0, other.dh_0, c.setup.state_count);
@@ -351,6 +407,9 @@ const test_suite test_training_cuda = {
                        {"gru_spread", test_gru_spread, TEST_TABLE(training_reset_rows)},
                        {"norms", test_norms, TEST_TABLE(training_sum_rows)},
                        {"dense_backward", test_dense_backward, TEST_TABLE(training_dense_rows)},
+                       {"mask_rows", test_mask_rows, TEST_TABLE(training_mask_rows)},
+                       {"mask_sums", test_mask_sums, TEST_TABLE(training_mask_rows)},
+                       {"keeps_less", test_keeps_less, TEST_TABLE(training_recompute_problems)},
                        {"lstm_replay_forward", test_lstm_replay_forward, TEST_TABLE(training_lstm_rows)},
                        {"lstm_cell_backward", test_lstm_cell_backward, TEST_TABLE(training_lstm_rows)},
                        {"gru_cell_backward", test_gru_cell_backward, TEST_TABLE(training_gru_rows)},

@@ -12,6 +12,9 @@
   SUITE(test_masks)                                                                                                    \
   SUITE(test_skipped)                                                                                                  \
   SUITE(test_gradients)                                                                                                \
+  SUITE(test_training)                                                                                                 \
+  SUITE(test_half)                                                                                                     \
+  SUITE(test_halves)                                                                                                   \
   SUITE(test_properties)                                                                                               \
   SUITE(test_special)                                                                                                  \
   SUITE(test_state)                                                                                                    \
@@ -24,6 +27,7 @@
   SUITE(test_api_plan)                                                                                                 \
   SUITE(test_api_pack)                                                                                                 \
   SUITE(test_api_forward)                                                                                              \
+  SUITE(test_api_backward)                                                                                             \
   SUITE(test_api_params)                                                                                               \
   SUITE(test_kernels_cpu)                                                                                              \
   SUITE(test_cells_cpu)                                                                                                \

@@ -46,6 +46,19 @@ void test_gru_spread(const void *row);
 void test_norms(const void *row);
 void test_dense_backward(const void *row);
 
+/* In test_training_cuda_masks.c: K steps of rows [h | x], copies from gate `first` on. */
+typedef struct training_mask_row {
+  const char *name;
+  int n, t, o, c, copies, first, masks; /* N, K, O, C */
+  kernel_rows_kind kind;
+  int with_h, with_x, add;
+} training_mask_row;
+extern const training_mask_row training_mask_rows[];
+extern const char *const training_recompute_problems[];
+void test_mask_rows(const void *row);
+void test_mask_sums(const void *row);
+void test_keeps_less(const void *row);
+
 /* ---- test_training_cuda_case.c: what the cells have in common ---------------------------------------------------- */
 
 /* Arrays, and where the gradient by h comes from. */

@@ -6,7 +6,7 @@ python compare.py --peers torch,onnxruntime,openvino,keras [--ours "build/bench_
 
 Each peer is a process of its own that stays alive; rounds alternate over peers, so that a slow spell of the machine
 hits all of them. The figure is the smallest time of all rounds; ratio = best peer's time / our time (above 1: faster).
-GFLOP/s counts the gate products alone: 2*T*B*G*H*(I+H)*D a layer.
+GFLOP/s counts the gate products alone: 2*T*B*G*H*(I+H)*D a layer; with --training three times that.
 """
 import argparse, json, math, os, pathlib, re, shlex, subprocess, sys
 
@@ -28,13 +28,13 @@ def shapes(path, only):
                    "layers": int(layers or 1), "directions": 2 if "bi" in words else 1}
 
 
-def flops(s):
+def flops(s, training):
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[s["cell"]]
     total, width = 0, s["input"]
     for _ in range(s["layers"]):
         total += 2 * s["timesteps"] * s["batch"] * gates * s["hidden"] * (width + s["hidden"]) * s["directions"]
         width = s["hidden"] * s["directions"]
-    return total
+    return 3 * total if training else total  # backward: by the inputs, and by the weights
 
 
 class Peer:
@@ -102,12 +102,12 @@ def main():
         row = f"{s['name']:16}" + "".join(f"{best[n] * 1e3:11.4f} ms" if n in best else f"{'-':>14}" for n in names)
         others = [v for k, v in best.items() if k != "ours"]
         if others:
-            row += f"{flops(s) / min(others) / 1e9:12.1f}"
+            row += f"{flops(s, a.training) / min(others) / 1e9:12.1f}"
         if a.ours and "ours" in best and others:
             row += f"{min(others) / best['ours']:8.2f}"
         print(row, flush=True)
         results.append({**s, "precision": a.precision, "training": a.training, "threads": a.threads, "seconds": best,
-                        "flops": flops(s)})
+                        "flops": flops(s, a.training)})
     ratios = [min(v for k, v in r["seconds"].items() if k != "ours") / r["seconds"]["ours"]
               for r in results if "ours" in r["seconds"] and len(r["seconds"]) > 1]
     if ratios:

@@ -95,7 +95,7 @@ typedef enum rondo_backend {
 typedef enum rondo_isa {
   RONDO_ISA_BEST = 0, /* whatever the machine has */
   RONDO_ISA_PORTABLE, /* C alone */
-  RONDO_ISA_AVX2,     /* AVX2 and FMA */
+  RONDO_ISA_AVX2,     /* AVX2, FMA and F16C */
   RONDO_ISA_AVX512    /* AVX-512 F, BW, DQ and VL */
 } rondo_isa;
 
@@ -161,8 +161,8 @@ typedef enum rondo_layout {
 
 typedef enum rondo_dtype {
   RONDO_F32 = 0,
-  RONDO_F16, /* not offered yet */
-  RONDO_BF16 /* not offered yet */
+  RONDO_F16, /* IEEE 754's binary16: 11 significant bits, up to 65504 */
+  RONDO_BF16 /* the upper half of a float: 8 significant bits */
 } rondo_dtype;
 
 typedef enum rondo_algorithm {
@@ -229,7 +229,14 @@ typedef struct rondo_layer {
   int reset_before;         /* GRU: Keras's reset_after=False, ONNX's linear_before_reset=0 */
   int zero_output_for_mask; /* y of skipped steps is 0 instead of the output before them; see rondo_batch.mask */
   rondo_function activation, recurrent_activation; /* tanh and sigmoid; RONDO_DENSE: activation, linear */
-  float dropout, recurrent_dropout; /* not offered yet; for inference leave them 0, as Keras ignores them there */
+
+  /* Training plans; others take no notice, as in Keras. A sequence's x, or its h on the way to the gates, is multiplied
+   * by masks that are the same at all timesteps: for each column 0 with this probability, else 1 / (1 - rate) (Gal &
+   * Ghahramani 2016). With recurrent_dropout K = G masks, one for each gate, of x too; without it K = 1: all gates
+   * share one (what Keras does by itself, too). Each in [0, 1); not for RONDO_DENSE. */
+  float dropout, recurrent_dropout;
+  float layer_dropout; /* training plans: likewise between the layers of a stack, but every number of y by itself,
+                          timestep by timestep (PyTorch's dropout); not of the last layer's y */
 
   /* Bidirectional. backward_layer: NULL: as the forward one; else cell, hidden_size, no_bias, reset_before,
    * functions and options of the second direction come from here (Keras's backward_layer). It is read at
@@ -266,10 +273,15 @@ typedef struct rondo_plan_desc {
   int training;                 /* rondo_backward will follow: forward keeps what that needs in a reserve, and the
                                    parameter block holds plain matrices (rondo_plan_param); 0: forward only */
   rondo_layout layout;          /* of x and y; see also the strides of rondo_batch */
-  rondo_dtype weights;          /* how the parameter block holds weights; x, y, h, c and all sums are float */
+  int recompute;                /* training: the reserve keeps states, not gates, and backward makes the gates again
+                                   from them in its workspace: less memory for all layers, one more product for each */
+  rondo_dtype weights;          /* how the parameter block holds kernel, recurrent_kernel, projection and the head's
+                                   kernel; biases, x, y, h, c and all sums are float. CUDA rounds x and h to this type
+                                   on the way into products, for tensor cores, and has RONDO_BF16 from compute
+                                   capability 8.0 on. training: RONDO_F32 only */
   rondo_algorithm algorithm;    /* AUTO: the first of the backend's that fits; another one: that or RONDO_UNSUPPORTED */
-  int allow_tf32;               /* CUDA: products may round their inputs to TF32 (10 bits) on tensor cores. Other
-                                   backends compute in full float in any case */
+  int allow_tf32;               /* CUDA, RONDO_F32: products may round their inputs to TF32 (10 bits) on tensor cores.
+                                   Other backends compute in full float in any case */
 } rondo_plan_desc;
 
 /* Bytes that the caller provides. Everything is at its largest: max_batch, max_timesteps. */
@@ -356,10 +368,12 @@ RONDO_API rondo_status rondo_plan_param(const rondo_plan *plan, int layer, int d
  * params: rondo_plan_sizes()->params bytes of the backend's memory, aligned to 64 bytes. The arrays in weights are
  * host memory and may go when the call returns; it waits for the device, so do not call it while a stream is
  * captured. The block fits every plan with the same layer, weight type, training, backend, instruction set and
- * device, whatever its batch, timesteps and layout: pack once, share it between threads. On the CPU each layer's
- * part begins with a small header that rondo_forward checks; on CUDA, on the reference and with training a wrong
- * block cannot be noticed. Fails with INVALID_ARGUMENT, with training OUT_OF_MEMORY; on CUDA also with
- * OUT_OF_MEMORY, DEVICE_ERROR. */
+ * device, whatever its batch, timesteps and layout: pack once, share it between threads. With weights RONDO_F16 or
+ * RONDO_BF16 they are rounded to nearest, ties to even; a finite one that RONDO_F16 cannot hold is an error. Training
+ * plans that differ in recompute or in dropout rates share a block, too: a second one without dropout is for
+ * validation. On the CPU each layer's part begins with a small header that rondo_forward checks; on CUDA, on the
+ * reference and with training a wrong block cannot be noticed. Fails with INVALID_ARGUMENT, with training
+ * OUT_OF_MEMORY; on CUDA also with OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params,
                                   const rondo_weights *weights);
 
@@ -403,7 +417,12 @@ typedef struct rondo_batch {
   size_t y_last_stride; /* from row n to row n + 1 of y_last; 0: dense */
   size_t state_stride; /* from row n to row n + 1 of h_0, c_0, h_n and c_n; 0: dense, O and H. Layers and directions are
                            N such rows apart, or slot_count with slots */
-  uint64_t seed;       /* not used yet (dropout) */
+  /* Training with dropout. The masks are a function of seed, layer, direction, n, gate and column, the same on every
+   * backend (Philox; see rondo_init): take another seed for each call, and for backward that of its forward. */
+  uint64_t seed;
+  const void *dropout_masks; /* factors to use instead of drawing them; NULL: they are drawn. Layer after layer, in it
+                                direction after direction: with dropout (N, K, F), with recurrent_dropout (N, K, O),
+                                nothing between them. Not of layer_dropout, which is always drawn */
   /* Backward only: gradients of a loss by what the forward call gave, NULL: zeros, placed as y, y_last, h_n and c_n; */
   const void *dy, *dy_last, *dh_n, *dc_n;
   /* and by what it was given, NULL: not wanted. dx is dense in the plan's layout, dparams lies as params, dh_0 and
@@ -434,11 +453,12 @@ typedef struct rondo_batch {
 RONDO_API rondo_status rondo_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
 
 /* Gradients of a rondo_forward of a training plan, by backpropagation through time. batch: that of the forward call,
- * x, params, h_0, c_0 and reserve unchanged (an h_0 that h_n has overwritten is gone: keep it), with the fields of
- * backward filled in: at least one of dy, dy_last, dh_n, dc_n (dy only if the call gave y, and dy_last y_last), and
- * one of dx, dparams, dh_0, dc_0. A skipped step passes the gradients of the state on and takes none of its own;
- * where its y repeats another step's, its dy counts for that step; its dx is 0. Sequences that restart have 0 for
- * dh_0 and dc_0. The same call gives the same bits: no sum depends on timing. Otherwise as rondo_forward. */
+ * x, params, h_0, c_0, seed, dropout_masks and reserve unchanged (an h_0 that h_n has overwritten is gone: keep it),
+ * with the fields of backward filled in: at least one of dy, dy_last, dh_n, dc_n (dy only if the call gave y, and
+ * dy_last y_last), and one of dx, dparams, dh_0, dc_0. A skipped step passes the gradients of the state on and takes
+ * none of its own; where its y repeats another step's, its dy counts for that step; its dx is 0. Sequences that
+ * restart have 0 for dh_0 and dc_0. The same call gives the same bits: no sum depends on timing. Otherwise as
+ * rondo_forward. */
 RONDO_API rondo_status rondo_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
 
 /* ---- Training helpers -------------------------------------------------------------------------------------------- */
@@ -532,7 +552,8 @@ RONDO_API rondo_status rondo_clip_by_norm(rondo_context *ctx, const rondo_clip_a
 
 /* A call with its pointers and sizes fixed, for many cheap launches: on CUDA a CUDA graph (one launch in place of two
  * per timestep), elsewhere a remembered rondo_batch. The memory behind the pointers may change
- * between launches; of lengths, mask, slots and restart, which are host memory, the graph has copies. */
+ * between launches; of lengths, mask, slots and restart, which are host memory, the graph has copies, and its seed
+ * stays. */
 typedef struct rondo_graph rondo_graph;
 
 /* Checks the batch as rondo_forward does and freezes it; computes nothing. graph: receives it; NULL after a failure.

@@ -137,8 +137,8 @@ static rondo_status check_outputs(const char *who, const rondo_batch *b) {
     const char *name;
     const void *pointer, *may_be; /* the state that it may update in place */
   } outputs[] = {{"y", b->y, NULL}, {"y_last", b->y_last, NULL}, {"h_n", b->h_n, b->h_0}, {"c_n", b->c_n, b->c_0}};
-  const void *const others[] = {b->x,   b->params, b->workspace, b->reserve, b->h_0,
-                                b->c_0, b->y,      b->y_last,    b->h_n,     b->c_n};
+  const void *const others[] = {b->x, b->params, b->workspace, b->reserve, b->dropout_masks, b->h_0, b->c_0,
+                                b->y, b->y_last, b->h_n,       b->c_n};
   int wanted = 0;
   for (int i = 0; i < 4; i++) {
     const void *pointer = outputs[i].pointer;
@@ -154,16 +154,24 @@ static rondo_status check_outputs(const char *who, const rondo_batch *b) {
   return RONDO_OK;
 }
 
+static rondo_status check_masks(const char *who, const rondo_plan *plan, const rondo_batch *b) {
+  size_t floats = 0;
+  for (int d = 0; d < plan->directions; d++) floats += rondo_mask_floats(plan, 0, d, 1);
+  REQUIRE(!b->dropout_masks || floats, "%s: dropout_masks is not NULL, but the plan has no masks", who);
+  return check_pointer(who, "dropout_masks", b->dropout_masks, 0, sizeof(float));
+}
+
 static rondo_status check_inputs(const char *who, const rondo_plan *plan, const rondo_batch *b) {
   TRY(check_pointer(who, "params", b->params, 1, RONDO_CALLER_ALIGNMENT));
   TRY(check_pointer(who, "workspace", b->workspace, plan->sizes.workspace != 0, RONDO_CALLER_ALIGNMENT));
   TRY(check_pointer(who, "reserve", b->reserve, plan->sizes.reserve != 0, RONDO_CALLER_ALIGNMENT));
   REQUIRE(plan->desc.training || !b->reserve, "%s: reserve is not NULL, but the plan has training 0", who);
   TRY(check_pointer(who, "x", b->x, 1, sizeof(float)));
+  TRY(check_masks(who, plan, b));
   const void *const scratch[] = {b->workspace, b->reserve};
-  const void *const given[] = {b->x, b->params, b->h_0, b->c_0, b->workspace};
+  const void *const given[] = {b->x, b->params, b->h_0, b->c_0, b->dropout_masks, b->workspace};
   for (int i = 0; i < 2; i++)
-    for (int k = 0; k < 4 + i; k++)
+    for (int k = 0; k < 5 + i; k++)
       REQUIRE(!scratch[i] || scratch[i] != given[k], "%s: %s %p is another field's memory too", who,
               i ? "reserve" : "workspace", scratch[i]);
   return check_states(who, plan, b);
@@ -304,8 +312,9 @@ static rondo_status check_gradients(const char *who, const rondo_plan *plan, con
   REQUIRE(!b->dy_last || b->y_last, "%s: dy_last is not NULL, but y_last is, which the forward call must have given",
           who);
   const void *const wanted[] = {b->dx, b->dparams, b->dh_0, b->dc_0};
-  const void *const others[] = {b->x,       b->params, b->h_0,  b->c_0, b->reserve, b->workspace, b->dy,
-                                b->dy_last, b->dh_n,   b->dc_n, b->dx,  b->dparams, b->dh_0,      b->dc_0};
+  const void *const others[] = {b->x,   b->params,  b->h_0,  b->c_0,  b->reserve, b->workspace, b->dropout_masks,
+                                b->dy,  b->dy_last, b->dh_n, b->dc_n, b->dx,      b->dparams,   b->dh_0,
+                                b->dc_0};
   static const char *const names[] = {"dx", "dparams", "dh_0", "dc_0"};
   for (int i = 0; i < 4; i++) {
     int same = 0; /* itself is among the others once */

@@ -40,6 +40,7 @@ struct rondo_plan {
   const rondo_backend_ops *ops;
   const rondo_algorithm_ops *algorithm;
   int variant;               /* of the context it was made with */
+  int masks[2];              /* K of dropout, by direction; training */
   int chunk;                 /* timesteps whose x is brought in ahead of the recurrence at a time */
   size_t layer_params[2][2]; /* bytes of the parameter block: [first layer, those above][direction] */
   size_t head_params;
@@ -86,6 +87,10 @@ typedef struct rondo_pass {
   const uint8_t *mask;    /* host, as in rondo_batch, for backends that make the positions themselves; or NULL */
   void *workspace;
   void *reserve; /* training: what backward will be given; NULL: forward only */
+  /* Training with dropout: what x and h are multiplied by on the way to the gates, of the backend's memory, (N, K, F)
+   * and (N, K, O) by sequence n; NULL: nothing. masks is K: 1, or one for each gate in the order of columns. */
+  const float *input_mask, *recurrent_mask;
+  int masks;
 } rondo_pass;
 
 /* Backward of a pass: gradients by its outputs (NULL: zeros), and where those by its inputs go (NULL: not wanted). A
@@ -116,6 +121,12 @@ typedef struct rondo_merge_args {
   ptrdiff_t y_sequence, y_timestep; /* of y, and of dy */
   float *da, *db;                   /* backward: (T, N, columns), dense */
 } rondo_merge_args;
+
+/* Where the factors of dropout come from. */
+typedef struct rondo_dropout {
+  float rate;
+  uint64_t seed, sequence; /* of philox.h */
+} rondo_dropout;
 
 struct rondo_algorithm_ops {
   rondo_algorithm id;
@@ -173,6 +184,10 @@ struct rondo_backend_ops {
   /* Optional: to[i] = (2 u - 1) * limit, u what philox.h makes of word i of the sequence. Else init.c draws. */
   rondo_status (*draw_uniform)(rondo_context *ctx, float *to, size_t count, float limit, uint64_t seed,
                                uint64_t sequence);
+  /* Optional where memory is the host's, else required with training: what philox.h makes of word i is the factor
+   * mask[i]; v[i] is multiplied by it. NULL: dropout.c does it. */
+  rondo_status (*draw_mask)(rondo_context *ctx, float *mask, size_t count, const rondo_dropout *how);
+  rondo_status (*drop)(rondo_context *ctx, float *v, size_t count, const rondo_dropout *how);
 };
 
 /* A kernel of the CUDA backend: launch takes the kernel's argument struct of src/kernels/kernels.h and a stream, and
@@ -183,7 +198,7 @@ typedef struct rondo_kernel {
 } rondo_kernel;
 
 /* Grows whenever a struct of this header changes: librondo and librondo_cuda must agree. */
-#define RONDO_MODULE_VERSION 2
+#define RONDO_MODULE_VERSION 3
 
 /* What the CUDA module gets from the library that opens it, and its one entry point (also in static builds). */
 typedef struct rondo_core {
@@ -217,6 +232,16 @@ size_t rondo_reserve_bytes(const rondo_plan *plan);
 size_t rondo_training_workspace_bytes(const rondo_plan *plan);
 rondo_status rondo_train_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
 rondo_status rondo_train_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
+
+/* dropout.c: floats of a pass's masks; with training only. */
+size_t rondo_mask_floats(const rondo_plan *plan, int index, int direction, size_t batch);
+/* Gives a pass its masks: those of the batch, or drawn into `to`, which has room for them (draw) or holds them from the
+ * forward call. */
+rondo_status rondo_set_masks(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch, int index,
+                             int direction, float *to, int draw, rondo_pass *pass);
+/* Multiplies y of layer `index`, or the gradient by it, dense (T, N, width), by the factors of layer_dropout. */
+rondo_status rondo_drop_between(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch, int index,
+                                float *y);
 
 /* Gates of a cell: rows of weights per unit. */
 static inline int rondo_gates(const rondo_layer *layer) {

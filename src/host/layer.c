@@ -53,6 +53,9 @@ static rondo_status check_options(const rondo_layer *layer) {
       {"layer_norm", layer->layer_norm, 1 << RONDO_LSTM | 1 << RONDO_GRU},
       {"recurrent_activation", layer->recurrent_activation.kind, 1 << RONDO_LSTM | 1 << RONDO_GRU},
       {"clip", (double)layer->clip, 1 << RONDO_LSTM | 1 << RONDO_GRU | 1 << RONDO_RNN},
+      {"dropout", (double)layer->dropout, 1 << RONDO_LSTM | 1 << RONDO_GRU | 1 << RONDO_RNN},
+      {"recurrent_dropout", (double)layer->recurrent_dropout, 1 << RONDO_LSTM | 1 << RONDO_GRU | 1 << RONDO_RNN},
+      {"layer_dropout", (double)layer->layer_dropout, 1 << RONDO_LSTM | 1 << RONDO_GRU | 1 << RONDO_RNN},
       {"zoneout", (double)layer->zoneout, 1 << RONDO_LSTM | 1 << RONDO_GRU | 1 << RONDO_RNN},
       {"bidirectional", layer->bidirectional, 1 << RONDO_LSTM | 1 << RONDO_GRU | 1 << RONDO_RNN},
       {"go_backwards", layer->go_backwards, 1 << RONDO_LSTM | 1 << RONDO_GRU | 1 << RONDO_RNN},
@@ -82,11 +85,9 @@ static rondo_status check_numbers(const rondo_layer *layer) {
           "rondo_plan_create: cell_clip %g is not 0 or a positive number", (double)layer->cell_clip);
   TRY(check_rate(layer->dropout, "dropout"));
   TRY(check_rate(layer->recurrent_dropout, "recurrent_dropout"));
+  TRY(check_rate(layer->layer_dropout, "layer_dropout"));
   TRY(check_rate(layer->zoneout, "zoneout"));
   TRY(check_rate(layer->zoneout_cell, "zoneout_cell"));
-  OFFER(layer->dropout == 0 && layer->recurrent_dropout == 0,
-        "rondo_plan_create: dropout %g and recurrent_dropout %g are not offered yet, only 0", (double)layer->dropout,
-        (double)layer->recurrent_dropout);
   return RONDO_OK;
 }
 
@@ -110,6 +111,7 @@ static rondo_layer backward_layer(const rondo_layer *forward) {
   layer.bidirectional = forward->bidirectional;
   layer.zero_output_for_mask = forward->zero_output_for_mask;
   layer.go_backwards = forward->go_backwards;
+  layer.layer_dropout = forward->layer_dropout;
   layer.head_units = 0;
   return layer;
 }
@@ -158,5 +160,7 @@ rondo_status rondo_resolve_layer(rondo_plan *plan, const rondo_layer *layer) {
   plan->direction[0].go_backwards = layer->go_backwards != 0;
   plan->output_size[0] = plan->width = rondo_output_size(layer);
   if (layer->bidirectional) TRY(resolve_bidirectional(plan, layer));
+  for (int d = 0; d < plan->directions; d++)
+    plan->masks[d] = plan->direction[d].recurrent_dropout > 0 ? rondo_gates(&plan->direction[d]) : 1;
   return resolve_head(plan, layer);
 }

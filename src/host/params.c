@@ -4,6 +4,8 @@
 #include "canonical.h"
 #include "error.h"
 
+#include <math.h>
+
 static rondo_status check_place(const rondo_plan *plan, const rondo_weights *weights) {
   const rondo_layer *layer = &plan->desc.layer;
   int last = layer->num_layers - 1 + (layer->head_units > 0);
@@ -40,6 +42,22 @@ static rondo_status check_arrays(const rondo_layer *layer, const rondo_weights *
   return check_array(w->beta_cell, "beta_cell", norm && lstm, 0, "no layer_norm of c");
 }
 
+/* RONDO_F16 has no room for a finite number from 65520 on. */
+static rondo_status check_range(const float *array, const char *name, size_t count) {
+  for (size_t i = 0; array && i < count; i++)
+    REQUIRE(!(fabsf(array[i]) >= 65520) || isinf(array[i]),
+            "rondo_pack: %s[%zu] %g is beyond 65504, the largest number of RONDO_F16", name, i, (double)array[i]);
+  return RONDO_OK;
+}
+
+static rondo_status check_ranges(const rondo_layer *layer, size_t inputs, const rondo_weights *w) {
+  size_t units = (size_t)layer->hidden_size, columns = units * (size_t)rondo_gates(layer);
+  size_t outputs = (size_t)rondo_output_size(layer);
+  TRY(check_range(w->kernel, "kernel", inputs * columns));
+  TRY(check_range(w->recurrent_kernel, "recurrent_kernel", outputs * columns));
+  return check_range(w->projection, "projection", units * outputs);
+}
+
 rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params, const rondo_weights *weights) {
   REQUIRE(plan, "rondo_pack: plan is NULL");
   REQUIRE(ctx, "rondo_pack: ctx is NULL");
@@ -53,6 +71,7 @@ rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params
   TRY(check_arrays(layer, weights));
   unsigned char *part = (unsigned char *)params + rondo_params_offset(plan, weights->layer, weights->direction);
   size_t inputs = rondo_layer_inputs(plan, weights->layer);
+  if (plan->desc.weights == RONDO_F16) TRY(check_ranges(layer, inputs, weights));
   if (plan->desc.training) return rondo_canonical_pack(ctx, layer, inputs, part, weights);
   return ctx->ops->pack(plan, ctx, layer, inputs, part, weights);
 }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Sequences of one seed that must not be drawn from twice: the purpose, then what it counts (below 2^32). */
-enum { RONDO_PHILOX_INIT = 0 };
+enum { RONDO_PHILOX_INIT = 0, RONDO_PHILOX_DROPOUT, RONDO_PHILOX_LAYER_DROPOUT };
 
 static inline uint64_t rondo_philox_sequence(uint32_t purpose, uint32_t number) {
   return (uint64_t)purpose << 32 | number;
@@ -31,6 +31,17 @@ static inline void rondo_philox(uint64_t seed, uint64_t sequence, uint64_t group
  * where a compiler fuses the two operations. */
 static inline float rondo_philox_uniform(uint32_t word) {
   return (float)word * 0x1p-32f + 0x1p-33f;
+}
+
+/* The sequence of the masks of dropout, or of recurrent_dropout: word (n * K + k) * columns + j is for column j. */
+static inline uint64_t rondo_philox_masks(int index, int direction, int recurrent) {
+  uint32_t layer = (uint32_t)index * 2 + (uint32_t)direction;
+  return rondo_philox_sequence(RONDO_PHILOX_DROPOUT, layer * 2 + (uint32_t)recurrent);
+}
+
+/* What dropout multiplies by. */
+static inline float rondo_philox_factor(uint32_t word, float rate) {
+  return rondo_philox_uniform(word) > rate ? 1 / (1 - rate) : 0;
 }
 
 #endif

@@ -19,8 +19,10 @@ static rondo_status check_desc(const rondo_plan_desc *desc) {
           (int)desc->weights);
   REQUIRE((unsigned)desc->algorithm <= RONDO_PERSISTENT, "rondo_plan_create: algorithm %d is not a rondo_algorithm",
           (int)desc->algorithm);
-  OFFER(desc->weights == RONDO_F32, "rondo_plan_create: weights %s is not offered yet, only RONDO_F32",
-        desc->weights == RONDO_F16 ? "RONDO_F16" : "RONDO_BF16");
+  OFFER(desc->weights == RONDO_F32 || !desc->training,
+        "rondo_plan_create: weights %s with training %d is not offered, only RONDO_F32",
+        desc->weights == RONDO_F16 ? "RONDO_F16" : "RONDO_BF16", desc->training);
+  REQUIRE(desc->training || !desc->recompute, "rondo_plan_create: recompute is %d, but training is 0", desc->recompute);
   return RONDO_OK;
 }
 
@@ -128,7 +130,8 @@ static void describe_problem(const rondo_plan *plan, char *text, size_t size) {
   int functions = l->activation.kind != usual || l->output_activation.kind != usual ||
                   l->recurrent_activation.kind != RONDO_SIGMOID;
   int more = functions || l->peephole || l->projection_size || l->input_forget || l->cell_clip > 0 || l->clip > 0 ||
-             l->layer_norm || l->zoneout > 0 || l->zoneout_cell > 0 || l->head_units || plan->desc.layer.backward_layer;
+             l->layer_norm || l->zoneout > 0 || l->zoneout_cell > 0 || l->dropout > 0 || l->recurrent_dropout > 0 ||
+             l->layer_dropout > 0 || l->head_units || plan->desc.layer.backward_layer;
   snprintf(text, size, "%s:n%dt%dc%dh%d%s%s%s%s%s%s%s%s", cells[l->cell], plan->desc.max_batch,
            plan->desc.max_timesteps, l->input_size, l->hidden_size, layers, l->bidirectional ? ":bi" : "",
            l->bidirectional ? merges[l->merge] : "", plan->desc.layer.go_backwards ? ":back" : "",
@@ -137,11 +140,14 @@ static void describe_problem(const rondo_plan *plan, char *text, size_t size) {
 }
 
 static void describe(rondo_plan *plan) {
+  static const char *const types[] = {[RONDO_F32] = "f32", [RONDO_F16] = "f16", [RONDO_BF16] = "bf16"};
+  const rondo_plan_desc *desc = &plan->desc;
   char problem[160];
   describe_problem(plan, problem, sizeof problem);
-  snprintf(plan->text, sizeof plan->text, "%s/%s %s f32%s%s%s%s, workspace %zu KiB", plan->ops->name,
-           plan->algorithm->name, problem, plan->desc.allow_tf32 ? " tf32" : "", plan->desc.training ? " training" : "",
-           plan->note[0] ? ", " : "", plan->note, plan->sizes.workspace / 1024);
+  snprintf(plan->text, sizeof plan->text, "%s/%s %s %s%s%s%s%s%s, workspace %zu KiB", plan->ops->name,
+           plan->algorithm->name, problem, types[desc->weights], desc->allow_tf32 ? " tf32" : "",
+           desc->training ? " training" : "", desc->recompute ? " recompute" : "", plan->note[0] ? ", " : "",
+           plan->note, plan->sizes.workspace / 1024);
 }
 
 static rondo_status fill_plan(rondo_plan *plan, const rondo_context *ctx, const rondo_plan_desc *desc) {

@@ -60,11 +60,14 @@ static void merge(const call *r, const double *first, const double *second, doub
 
 void rondo_reference_run_sequence(const call *r, size_t n) {
   rondo_reference_read_x(r, n);
+  rondo_reference_set_masks(r, n);
   for (size_t index = 0; index < r->layers; index++) {
     const rondo_reference_trace *trace = &r->trace[index];
     for (size_t d = 0; d < r->directions; d++) run_direction(r, n, index, d);
-    for (size_t t = 0; t < r->timesteps; t++)
+    for (size_t t = 0; t < r->timesteps; t++) {
       merge(r, rondo_reference_y(r, index, 0, t), rondo_reference_y(r, index, 1, t), trace->y + t * r->width);
+      rondo_reference_drop(r, n, index, t, trace->y + t * r->width);
+    }
     merge(r, trace->direction[0].last, trace->direction[1].last, trace->last);
   }
 }

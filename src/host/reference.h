@@ -5,6 +5,7 @@
  *     reference_params.c          a layer's weights: from a framework's arrays, in the block, and their gradients
  *     reference_step.c            the formulas of one timestep          reference_step_backward.c   their gradients
  *     reference_call.c            a call's memory, and the caller's arrays
+ *     reference_dropout.c         masks
  *     reference_optimise.c        steps of an optimiser
  *     reference.c                 over time, directions, layers, rows   reference_backward.c        and back again */
 #ifndef RONDO_REFERENCE_H
@@ -41,7 +42,16 @@ typedef struct rondo_reference_layer {
   double *projection;                     /* (H, O) */
   double *gamma_kernel, *gamma_recurrent; /* (G*H) */
   double *gamma_cell, *beta_cell;         /* (H) */
+  /* Training: what dropout makes of the sequence at work; NULL: nothing. K masks, one for all gates or one for each. */
+  size_t masks;
+  double *input_mask, *recurrent_mask; /* (K, F), (K, O) */
 } rondo_reference_layer;
+
+/* Element (gate of column q, row j) of a mask (K, rows); NULL: 1. */
+static inline double rondo_reference_factor(const rondo_reference_layer *l, const double *mask, size_t rows, size_t q,
+                                            size_t j) {
+  return mask ? mask[(l->masks == 1 ? 0 : q / l->units) * rows + j] : 1;
+}
 
 /* The next layer of a parameter block of doubles; on an arena without memory its size. */
 rondo_reference_layer rondo_reference_take_layer(rondo_arena *block, const rondo_layer *options, size_t inputs);
@@ -179,6 +189,11 @@ void rondo_reference_read_dy_last(const rondo_reference_call *r, size_t n, doubl
 /* dh_n, dc_n to the gradients; from them dh_0, dc_0. */
 void rondo_reference_read_dstate(const rondo_reference_call *r, size_t n, size_t index, size_t direction);
 void rondo_reference_write_dstate(const rondo_reference_call *r, size_t n, size_t index, size_t direction);
+
+/* Sequence n's masks of dropout, given or drawn, to all weights; and what dropout between layers multiplies row t
+ * (W) of layer `index` by. */
+void rondo_reference_set_masks(const rondo_reference_call *r, size_t n);
+void rondo_reference_drop(const rondo_reference_call *r, size_t n, size_t index, size_t t, double *row);
 
 /* rows (T, C) to dx, all traces' gradients to dparams. */
 void rondo_reference_write_dx(const rondo_reference_call *r, size_t n, const double *rows);

@@ -97,6 +97,7 @@ static void run_sequence_backward(call *r, size_t n) {
   rondo_reference_run_sequence(r, n);
   read_output_gradients(r, n, r->dx);
   for (size_t index = r->layers; index-- > 0;) {
+    for (size_t t = 0; t < r->timesteps; t++) rondo_reference_drop(r, n, index, t, r->dy + t * r->width);
     clear(r->dx, r->timesteps * r->trace[index].direction[0].weights.inputs);
     for (size_t d = 0; d < r->directions; d++) run_direction_backward(r, n, index, d);
     double *above = r->dy;

@@ -67,6 +67,12 @@ static size_t layer_inputs(const call *r, size_t index) {
   return index == 0 ? (size_t)r->layer->input_size : r->width;
 }
 
+static void take_masks(rondo_reference_layer *weights, rondo_arena *arena) {
+  weights->masks = weights->options->recurrent_dropout > 0 ? weights->columns / weights->units : 1;
+  if (weights->options->dropout > 0) weights->input_mask = take(arena, weights->masks, weights->inputs);
+  if (weights->options->recurrent_dropout > 0) weights->recurrent_mask = take(arena, weights->masks, weights->outputs);
+}
+
 static rondo_reference_trace take_trace(const call *r, rondo_arena *arena, size_t index) {
   size_t rows = (size_t)r->plan->desc.max_timesteps;
   rondo_reference_trace trace = {.y = take(arena, rows, r->width), .last = take(arena, 1, r->width)};
@@ -80,6 +86,7 @@ static rondo_reference_trace take_trace(const call *r, rondo_arena *arena, size_
     if (!r->plan->desc.training) continue;
     direction->weights = rondo_reference_take_layer(arena, options, layer_inputs(r, index));
     direction->gradients = rondo_reference_take_layer(arena, options, layer_inputs(r, index));
+    take_masks(&direction->weights, arena);
   }
   return trace;
 }

@@ -7,6 +7,8 @@
  * of which a layer leaves out what it does not have, filled up to 256 bytes with zeros. */
 #include "reference.h"
 
+#include <math.h>
+
 static double *take(rondo_arena *block, int present, size_t rows, size_t columns) {
   return present ? rondo_arena_take(block, rondo_size_mul(rows, columns), sizeof(double)) : NULL;
 }
@@ -87,9 +89,24 @@ static void read_units(const rondo_reference_layer *l, double *to, const float *
   for (size_t j = 0; j < l->units; j++) to[j] = from ? from[j] : otherwise;
 }
 
+/* The nearest number of the type, the even one of two: it has so many binary digits, the last of them worth `least` at
+ * least; beyond the type's range infinite. */
+static double round_to(rondo_dtype type, double v) {
+  if (type == RONDO_F32 || !isfinite(v)) return v;
+  int digits = type == RONDO_F16 ? 11 : 8, least = type == RONDO_F16 ? -24 : -133, exponent;
+  double largest = type == RONDO_F16 ? 0x1.FFCp15 : 0x1.FEp127;
+  frexp(v, &exponent);
+  double last = ldexp(1, exponent - digits > least ? exponent - digits : least), rounded = rint(v / last) * last;
+  return fabs(rounded) > largest ? copysign(INFINITY, v) : rounded;
+}
+
+static void round_all(rondo_dtype type, double *numbers, size_t count) {
+  for (size_t k = 0; numbers && k < count; k++) numbers[k] = round_to(type, numbers[k]);
+}
+
 rondo_status rondo_reference_pack(const rondo_plan *plan, rondo_context *ctx, const rondo_layer *layer, size_t inputs,
                                   void *to, const rondo_weights *from) {
-  (void)plan;
+  rondo_dtype type = plan->desc.weights;
   (void)ctx;
   rondo_arena block = {.base = to};
   const rondo_reference_layer l = rondo_reference_take_layer(&block, layer, inputs);
@@ -104,6 +121,9 @@ rondo_status rondo_reference_pack(const rondo_plan *plan, rondo_context *ctx, co
   if (l.gamma_recurrent) read_columns(&l, format, l.gamma_recurrent, from->gamma_recurrent, 1);
   if (l.gamma_cell) read_units(&l, l.gamma_cell, from->gamma_cell, 1);
   if (l.beta_cell) read_units(&l, l.beta_cell, from->beta_cell, 0);
+  round_all(type, l.kernel, l.inputs * l.columns);
+  round_all(type, l.recurrent_kernel, l.outputs * l.columns);
+  round_all(type, l.projection, l.units * l.outputs);
   return RONDO_OK;
 }
 

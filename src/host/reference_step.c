@@ -2,6 +2,7 @@
  * output_activation; s and a limit what they are given to -clip..clip; "*" is elementwise, "@" the matrix product.
  *
  *     ax = LN(x @ W) + b          ah = LN(h_(t-1) @ R) + rb          LN: only with layer_norm; rb: recurrent_bias
+ *     with dropout x and h_(t-1) are multiplied by masks on their way into a product, gate by gate
  *
  *     LSTM    i = s(ax_i + ah_i + p_i * c_(t-1))               p: only with peephole
  *             f = s(ax_f + ah_f + p_f * c_(t-1))               input_forget: 1 - i
@@ -61,11 +62,20 @@ static double zoneout(float rate, double before, double now) {
 
 /* ---- functions of a row ------------------------------------------------------------------------------------------ */
 
-/* to (columns) = row (rows) @ matrix (rows, columns), whose rows are `stride` apart. */
-static void multiply(double *to, const double *row, size_t rows, const double *matrix, size_t stride, size_t columns) {
+/* to (columns) = row (rows) @ matrix (rows, columns). */
+static void multiply(double *to, const double *row, size_t rows, const double *matrix, size_t columns) {
   for (size_t k = 0; k < columns; k++) to[k] = 0;
   for (size_t j = 0; j < rows; j++)
-    for (size_t k = 0; k < columns; k++) to[k] += row[j] * matrix[j * stride + k];
+    for (size_t k = 0; k < columns; k++) to[k] += row[j] * matrix[j * columns + k];
+}
+
+/* to[k] = row (rows) @ column k of matrix (rows, G*H) for k from `first` on, each gate with its mask. */
+static void multiply_gates(const rondo_reference_layer *l, double *to, const double *row, size_t rows,
+                           const double *matrix, const double *mask, size_t first) {
+  for (size_t k = first; k < l->columns; k++) to[k] = 0;
+  for (size_t j = 0; j < rows; j++)
+    for (size_t k = first; k < l->columns; k++)
+      to[k] += row[j] * rondo_reference_factor(l, mask, rows, k, j) * matrix[j * l->columns + k];
 }
 
 /* row (count) = LN(row) * gamma (count); normal (count) without gamma, scale what it was multiplied by. */
@@ -92,14 +102,14 @@ static void copy(double *to, const double *from, size_t count) {
 
 /* ax, from x (F). */
 static void from_input(const rondo_reference_layer *l, const double *x, const rondo_reference_values *v) {
-  multiply(v->ax, x, l->inputs, l->kernel, l->columns, l->columns);
+  multiply_gates(l, v->ax, x, l->inputs, l->kernel, l->input_mask, 0);
   if (l->gamma_kernel) normalise(v->ax, l->columns, l->gamma_kernel, v->ax_normal, &v->scales[0]);
   add(v->ax, l->columns, l->bias);
 }
 
 /* ah, from h (O). */
 static void from_state(const rondo_reference_layer *l, const double *h, const rondo_reference_values *v) {
-  multiply(v->ah, h, l->outputs, l->recurrent_kernel, l->columns, l->columns);
+  multiply_gates(l, v->ah, h, l->outputs, l->recurrent_kernel, l->recurrent_mask, 0);
   if (l->gamma_recurrent) normalise(v->ah, l->columns, l->gamma_recurrent, v->ah_normal, &v->scales[1]);
   add(v->ah, l->columns, l->recurrent_bias);
 }
@@ -120,7 +130,7 @@ static void lstm_output(const rondo_reference_layer *l, const double *o, const r
     v->hidden[j] = o[j] * v->q[j];
   }
   if (l->projection)
-    multiply(v->h, v->hidden, l->units, l->projection, l->outputs, l->outputs);
+    multiply(v->h, v->hidden, l->units, l->projection, l->outputs);
   else
     copy(v->h, v->hidden, l->units);
 }
@@ -167,7 +177,7 @@ static void gru_step(const rondo_reference_layer *l, const double *x, const doub
     v->hidden[j] = r[j] * h[j];
   }
   if (reset_before) { /* ah_h is made of what r has left of h */
-    multiply(ah_h, v->hidden, units, l->recurrent_kernel + 2 * units, l->columns, units);
+    multiply_gates(l, v->ah, v->hidden, units, l->recurrent_kernel, l->recurrent_mask, 2 * units);
     add(ah_h, units, l->recurrent_bias + 2 * units);
   }
   for (size_t j = 0; j < units; j++) {

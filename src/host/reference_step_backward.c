@@ -32,6 +32,7 @@
  *
  *     ax = LN(x @ W) + b                           dx = dLN @ W^T                        dW += x . dLN, db += dax
  *     ah = LN(h_(t-1) @ R) + rb                    dh_(t-1) += dLN @ R^T                 dR, drb likewise
+ *                                                  with dropout the masks are factors of x, h, dx and dh_(t-1) here
  *
  *     LN(v) = u * gamma,                           du = dLN * gamma                      dgamma   += dLN * u
  *     u = (v - mean) * scale                       dv = scale * (du - mean of du - u * mean of du * u) */
@@ -39,13 +40,25 @@
 
 /* ---- functions of a row ------------------------------------------------------------------------------------------ */
 
-/* Of row (rows) @ matrix (rows, columns), whose rows are `stride` apart: drow += d @ matrix^T, dmatrix += row . d. */
+/* Of row (rows) @ matrix (rows, columns): drow += d @ matrix^T, dmatrix += row . d. */
 static void multiply_backward(double *drow, double *dmatrix, const double *d, const double *row, size_t rows,
-                              const double *matrix, size_t stride, size_t columns) {
+                              const double *matrix, size_t columns) {
   for (size_t j = 0; j < rows; j++)
     for (size_t k = 0; k < columns; k++) {
-      drow[j] += d[k] * matrix[j * stride + k];
-      dmatrix[j * stride + k] += row[j] * d[k];
+      drow[j] += d[k] * matrix[j * columns + k];
+      dmatrix[j * columns + k] += row[j] * d[k];
+    }
+}
+
+/* Likewise of columns first to last - 1 of row (rows) @ matrix (rows, G*H), each gate with its mask. */
+static void multiply_gates_backward(const rondo_reference_layer *l, double *drow, double *dmatrix, const double *d,
+                                    const double *row, size_t rows, const double *matrix, const double *mask,
+                                    size_t first, size_t last) {
+  for (size_t j = 0; j < rows; j++)
+    for (size_t k = first; k < last; k++) {
+      double factor = rondo_reference_factor(l, mask, rows, k, j);
+      drow[j] += d[k] * factor * matrix[j * l->columns + k];
+      dmatrix[j * l->columns + k] += row[j] * factor * d[k];
     }
 }
 
@@ -91,7 +104,7 @@ static void from_input_backward(const rondo_reference_layer *l, const rondo_refe
   if (l->gamma_kernel)
     normalise_backward(d->ax, l->columns, v->ax_normal, v->scales[0], l->gamma_kernel, dl->gamma_kernel);
   clear(d->x, l->inputs);
-  multiply_backward(d->x, dl->kernel, d->ax, x, l->inputs, l->kernel, l->columns, l->columns);
+  multiply_gates_backward(l, d->x, dl->kernel, d->ax, x, l->inputs, l->kernel, l->input_mask, 0, l->columns);
 }
 
 /* From the first `columns` of d->ah to d->h. */
@@ -100,7 +113,8 @@ static void from_state_backward(const rondo_reference_layer *l, const rondo_refe
   add(dl->recurrent_bias, columns, d->ah);
   if (l->gamma_recurrent)
     normalise_backward(d->ah, l->columns, v->ah_normal, v->scales[1], l->gamma_recurrent, dl->gamma_recurrent);
-  multiply_backward(d->h, dl->recurrent_kernel, d->ah, h, l->outputs, l->recurrent_kernel, l->columns, columns);
+  multiply_gates_backward(l, d->h, dl->recurrent_kernel, d->ah, h, l->outputs, l->recurrent_kernel, l->recurrent_mask,
+                          0, columns);
 }
 
 /* ---- cells ------------------------------------------------------------------------------------------------------- */
@@ -119,7 +133,7 @@ static void lstm_output_backward(const rondo_reference_layer *l, const rondo_ref
   const double *o = v->gates + 3 * l->units;
   if (l->projection) {
     clear(d->hidden, l->units);
-    multiply_backward(d->hidden, dl->projection, d->h_new, v->hidden, l->units, l->projection, l->outputs, l->outputs);
+    multiply_backward(d->hidden, dl->projection, d->h_new, v->hidden, l->units, l->projection, l->outputs);
   } else {
     copy(d->hidden, d->h_new, l->units);
   }
@@ -177,8 +191,8 @@ static void gru_step_backward(const rondo_reference_layer *l, const rondo_refere
   }
   if (reset_before) {
     add(dl->recurrent_bias + 2 * units, units, dah_h);
-    multiply_backward(d->hidden, dl->recurrent_kernel + 2 * units, dah_h, v->hidden, units,
-                      l->recurrent_kernel + 2 * units, l->columns, units);
+    multiply_gates_backward(l, d->hidden, dl->recurrent_kernel, d->ah, v->hidden, units, l->recurrent_kernel,
+                            l->recurrent_mask, 2 * units, 3 * units);
   }
   for (size_t j = 0; j < units; j++) {
     double dr = reset_before ? d->hidden[j] * h[j] : dax_h[j] * ah_h[j];

@@ -1,8 +1,8 @@
 /* training.c - forward that keeps what backward needs, and backward, layer by layer.
  *
- * The reserve holds, for each layer: y where another layer or the head reads it (T, N, width), both directions' y where
- * they are merged (T, N, O), and whatever the algorithm keeps of each pass. Backward walks the layers from the top. The
- * gradients between layers lie in its workspace, in two buffers that take turns. */
+ * The reserve holds, for each layer: y where another layer or the head reads it (T, N, width), both directions' y
+ * where they are merged (T, N, O), the masks of dropout, and whatever the algorithm keeps of each pass. Backward
+ * walks the layers from the top. The gradients between layers lie in its workspace, in two buffers that take turns. */
 #include "internal.h"
 
 #include "error.h"
@@ -15,9 +15,10 @@ static int merges(const rondo_plan *plan) {
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-/* Of one layer in the reserve: its y, and what the algorithm keeps of each direction. */
+/* Of one layer in the reserve: its y, and of each direction the masks of dropout and what the algorithm keeps. */
 typedef struct kept {
   rondo_places places;
+  float *masks[2];
   void *reserve[2];
 } kept;
 
@@ -43,7 +44,10 @@ static kept carve_reserve(const rondo_plan *plan, rondo_arena *arena, int index)
     if (merges(plan)) take_halves(plan, arena, &k.places);
     if (rondo_is_buffered(plan, i)) below = k.places.y = take_rows(plan, arena, t, plan->width);
     if (i == layers - 1 && plan->head.hidden_size) k.places.last = take_rows(plan, arena, 1, plan->width);
-    for (int d = 0; d < plan->directions; d++) k.reserve[d] = rondo_arena_take(arena, plan->layer_reserve[i > 0][d], 1);
+    for (int d = 0; d < plan->directions; d++) {
+      k.masks[d] = rondo_arena_take(arena, rondo_mask_floats(plan, i, d, (size_t)plan->desc.max_batch), sizeof(float));
+      k.reserve[d] = rondo_arena_take(arena, plan->layer_reserve[i > 0][d], 1);
+    }
   }
   if (index < layers) return k;
   kept head = {.places.below = below, .places.last = k.places.last};
@@ -130,11 +134,14 @@ static rondo_status forward_layer(const rondo_plan *plan, rondo_context *ctx, co
     rondo_pass pass = rondo_resolve_pass(plan, b, &k.places, schedule, index, d);
     pass.workspace = layer_workspace(plan, b);
     pass.reserve = k.reserve[d];
+    TRY(rondo_set_masks(plan, ctx, b, index, d, k.masks[d], 1, &pass));
     TRY(plan->algorithm->forward_layer(plan, ctx, &pass));
   }
-  if (!merges(plan)) return RONDO_OK;
-  rondo_pass to = merged_outputs(plan, b, k.places, rondo_pick_schedule(plan, schedules, index, 0), index);
-  return merge_halves(plan, ctx, &to, &k, NULL);
+  if (merges(plan)) {
+    rondo_pass to = merged_outputs(plan, b, k.places, rondo_pick_schedule(plan, schedules, index, 0), index);
+    TRY(merge_halves(plan, ctx, &to, &k, NULL));
+  }
+  return rondo_drop_between(plan, ctx, b, index, k.places.y);
 }
 
 rondo_status rondo_train_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *b) {
@@ -195,6 +202,7 @@ static rondo_status backward_layer(const rondo_plan *plan, rondo_context *ctx, c
   kept k = carve_reserve(plan, &arena, index);
   rondo_places places = ws->halves;
   places.below = ws->between[(index + 1) % 2], places.y = ws->between[index % 2], places.last = ws->last;
+  TRY(rondo_drop_between(plan, ctx, b, index, places.y));
   if (merges(plan)) {
     rondo_pass from = merged_outputs(plan, &gb, places, rondo_pick_schedule(plan, schedules, index, 0), index);
     TRY(merge_halves(plan, ctx, &from, &k, &places));
@@ -204,6 +212,7 @@ static rondo_status backward_layer(const rondo_plan *plan, rondo_context *ctx, c
     rondo_pass pass = rondo_resolve_pass(plan, b, &k.places, schedule, index, d);
     rondo_pass placed = rondo_resolve_pass(plan, &gb, &places, schedule, index, d);
     pass.workspace = ws->layer, pass.reserve = k.reserve[d];
+    TRY(rondo_set_masks(plan, ctx, b, index, d, k.masks[d], 0, &pass));
     rondo_gradient g = make_gradient(plan, b, &pass, &placed, index, d);
     g.add_dx = d == 1;
     TRY(plan->algorithm->backward_layer(plan, ctx, &g));

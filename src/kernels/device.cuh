@@ -1,17 +1,19 @@
-/* device.cuh - what the kernels share: groups of floats, the shape of a launch, where a row stands and its h goes. */
+/* device.cuh - what the kernels share: groups of numbers, the shape of a launch, where a row stands and its h goes. */
 #ifndef RONDO_DEVICE_CUH
 #define RONDO_DEVICE_CUH
 
 #include "kernels.h"
 
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #include <stdint.h>
 
-/* V neighbouring floats, moved by one instruction: V is 4 where sizes and addresses allow it, else 1. */
-template <int V>
-struct alignas(V * sizeof(float)) Group {
-  float at[V];
+/* V neighbouring numbers, moved by one instruction: V is 4 where sizes and addresses allow it, else 1. */
+template <int V, typename T = float>
+struct alignas(V * sizeof(T)) Group {
+  T at[V];
 };
 
 template <int V>
@@ -19,14 +21,45 @@ __device__ inline Group<V> load(const float *from) {
   return *reinterpret_cast<const Group<V> *>(from);
 }
 
-template <int V>
-__device__ inline void store(float *to, const Group<V> &group) {
-  *reinterpret_cast<Group<V> *>(to) = group;
+/* Whether rows can be moved four numbers at a time. NULL rows are never moved. */
+inline bool fours(const void *at, ptrdiff_t stride, size_t size = sizeof(float)) {
+  return !at || ((uintptr_t)at % (4 * size) == 0 && stride % 4 == 0);
 }
 
-/* Whether rows can be moved four floats at a time. NULL rows are never moved. */
-inline bool fours(const void *at, ptrdiff_t stride) {
-  return !at || ((uintptr_t)at % (4 * sizeof(float)) == 0 && stride % 4 == 0);
+/* v to nearest, ties to even. */
+template <typename T>
+__device__ inline T rounded(float v);
+template <>
+__device__ inline float rounded<float>(float v) {
+  return v;
+}
+template <>
+__device__ inline __half rounded<__half>(float v) {
+  return __float2half_rn(v);
+}
+template <>
+__device__ inline __nv_bfloat16 rounded<__nv_bfloat16>(float v) {
+  return __float2bfloat16_rn(v);
+}
+
+template <int V, typename T>
+__device__ inline void store(T *to, const Group<V> &group) {
+  Group<V, T> as_stored;
+  for (int v = 0; v < V; v++) as_stored.at[v] = rounded<T>(group.at[v]);
+  *reinterpret_cast<Group<V, T> *>(to) = as_stored;
+}
+
+/* Kernels that write rows for products have their type as a parameter Row: all of them, and the one of a launch. */
+#define EACH_ROW(kernel, ...)                                                                                          \
+  kernel<float, ##__VA_ARGS__>, kernel<__half, ##__VA_ARGS__>, kernel<__nv_bfloat16, ##__VA_ARGS__>
+
+template <typename Kernel>
+inline Kernel by_type(rondo_dtype type, Kernel f32, Kernel f16, Kernel bf16) {
+  return type == RONDO_F16 ? f16 : type == RONDO_BF16 ? bf16 : f32;
+}
+
+inline size_t row_size(rondo_dtype type) {
+  return type == RONDO_F32 ? sizeof(float) : sizeof(__half);
 }
 
 /* One thread for each of `columns` groups of each row: rows over x, which may be very many, columns over y, at most
@@ -97,12 +130,14 @@ __device__ inline void merge(rondo_merge how, float *to, Group<V> group) {
 }
 
 /* The h of row r of a step to all its places. */
-template <int V>
+template <typename Row, int V>
 __device__ inline void store_h(const rondo_output &out, const rondo_step &step, const Place &at, int64_t r, int j,
                                const Group<V> &h) {
   if (out.y) merge<V>(out.merge, out.y + at.sequence * out.y_sequence + at.position * out.y_timestep + j, h);
   if (!at.ends) {
     store_row<V>(out.h_next, r, j, h);
+    if (sizeof(Row) < sizeof(float) && out.rounded)
+      store<V>(static_cast<Row *>(out.rounded) + r * out.rounded_stride + j, h);
     return;
   }
   store_row<V>(out.h_n, at.state, j, h);
@@ -114,7 +149,8 @@ __device__ inline void store_h(const rondo_output &out, const rondo_step &step, 
 /* Whether store_h can move four floats at a time. */
 inline bool fours(const rondo_output &out) {
   return fours(out.h_next.at, out.h_next.stride) && fours(out.y, out.y_sequence) && fours(out.y, out.y_timestep) &&
-         fours(out.y_last.at, out.y_last.stride) && fours(out.h_n.at, out.h_n.stride);
+         fours(out.y_last.at, out.y_last.stride) && fours(out.h_n.at, out.h_n.stride) &&
+         fours(out.rounded, out.rounded_stride, row_size(out.type));
 }
 
 /* Enqueues a kernel with one parameter. */

@@ -4,17 +4,17 @@
  * step, gru_reset between the two products of reset_before. The kernels are as in lstm_cell.cu: gru_cell with tanh and
  * sigmoid for V units of a row, gru_option for all else, gru_norm with one block for each row.
  *
- * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: gru_cell 83 thread instructions of PTX
- * (V 1, H 127: 169), 36 bytes loaded (gates 16, bias 16, h 4), 8 stored (h twice); gru_norm 832 and 116. ptxas for
- * sm_75, 80, 90, 120: gru_cell 52, 40, 40, 40 registers with V 4; 32, 32, 28, 34 with V 1; gru_option 36, 32, 32, 32;
- * gru_norm 56, 32, 32, 44. No spills. */
+ * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: gru_cell 83 thread instructions of PTX (V
+ * 1, H 127: 169), 36 bytes loaded (gates 16, bias 16, h 4), 8 stored (h twice); with rows of 16 bits 87, 36 and 10, as
+ * h is stored in float for the next cell, too; gru_norm 832 and 116. ptxas for sm_75, 80, 90, 120: gru_cell 52, 40, 40,
+ * 40 registers with V 4; 32, 32, 28, 34 with V 1; gru_option 36, 32, 32, 32; gru_norm 56, 32, 32, 44. No spills. */
 #include "device.cuh"
 #include "functions.cuh"
 #include "reduce.cuh"
 
 /* ---- tanh and sigmoid -------------------------------------------------------------------------------------------- */
 
-template <int V>
+template <typename Row, int V>
 __global__ void __launch_bounds__(BLOCK) gru_cell(const rondo_gru_cell_forward_args args) {
   const int H = args.hidden_size, j = V * column_index();
   const int64_t r = row_index();
@@ -30,12 +30,13 @@ __global__ void __launch_bounds__(BLOCK) gru_cell(const rondo_gru_cell_forward_a
     const float n = tanhf(fmaf(reset, gate[3].at[v], gate[2].at[v]));
     h.at[v] = fmaf(z, h.at[v], (1 - z) * n);
   }
-  store_h<V>(args.output, args.step, place(args.step, r), r, j, h);
+  store_h<Row>(args.output, args.step, place(args.step, r), r, j, h);
 }
 
 /* ---- All options ------------------------------------------------------------------------------------------------- */
 
 /* Unit j of row r from the sums of z, r, x and h, biases included; v[3] is not used with reset_before. */
+template <typename Row>
 __device__ inline void finish_unit(const rondo_gru_cell_forward_args &args, int64_t r, int j, const float (&v)[4]) {
   const rondo_cell_options &k = args.options;
   const float old = args.h.at[r * args.h.stride + j];
@@ -44,18 +45,20 @@ __device__ inline void finish_unit(const rondo_gru_cell_forward_args &args, int6
   if (!args.reset_before) inside = fmaf(apply(k.recurrent_activation, clip(v[1], k.clip)), v[3], inside);
   const float n = apply(k.activation, clip(inside, k.clip));
   const float h = zone_out(k.zoneout, old, fmaf(z, old, (1 - z) * n));
-  store_h<1>(args.output, args.step, place(args.step, r), r, j, {h});
+  store_h<Row>(args.output, args.step, place(args.step, r), r, j, Group<1>{h});
 }
 
+template <typename Row>
 __global__ void __launch_bounds__(BLOCK) gru_option(const rondo_gru_cell_forward_args args) {
   const int H = args.hidden_size, j = column_index(), parts = args.reset_before ? 3 : 4;
   const int64_t r = row_index();
   if (r >= args.step.rows || j >= H) return;
   float v[4] = {0};
   for (int l = 0; l < parts; l++) v[l] = args.gates[(r * parts + l) * H + j] + args.bias[l * H + j];
-  finish_unit(args, r, j, v);
+  finish_unit<Row>(args, r, j, v);
 }
 
+template <typename Row>
 __global__ void __launch_bounds__(WIDE_BLOCK) gru_norm(const rondo_gru_cell_forward_args args) {
   const int H = args.hidden_size;
   const int64_t r = blockIdx.x;
@@ -73,7 +76,7 @@ __global__ void __launch_bounds__(WIDE_BLOCK) gru_norm(const rondo_gru_cell_forw
       else
         v[3] = fmaf(by_h, args.gamma_recurrent[k], args.bias[3 * H + j]);
     }
-    finish_unit(args, r, j, v);
+    finish_unit<Row>(args, r, j, v);
   }
 }
 
@@ -84,37 +87,45 @@ static bool has_options(const rondo_gru_cell_forward_args *args) {
 }
 
 extern "C" int rondo_gru_cell_forward_cuda(const rondo_gru_cell_forward_args *args, cudaStream_t stream) {
-  const int H = args->hidden_size;
-  if (args->recurrent) return enqueue(gru_norm, dim3((unsigned)args->step.rows), dim3(WIDE_BLOCK), args, stream);
-  Shape one = shape(args->step.rows, H), four = shape(args->step.rows, H / 4);
-  if (has_options(args)) return enqueue(gru_option, one.grid, one.block, args, stream);
+  const int H = args->hidden_size, rows = args->step.rows;
+  const rondo_dtype type = args->output.type;
+  const Shape one = shape(rows, H), four = shape(rows, H / 4);
+  if (args->recurrent)
+    return enqueue(by_type(type, EACH_ROW(gru_norm)), dim3((unsigned)rows), dim3(WIDE_BLOCK), args, stream);
+  if (has_options(args)) return enqueue(by_type(type, EACH_ROW(gru_option)), one.grid, one.block, args, stream);
   bool wide = H % 4 == 0 && fours(args->gates, 0) && fours(args->bias, 0) && fours(args->h.at, args->h.stride) &&
               fours(args->output);
-  return wide ? enqueue(gru_cell<4>, four.grid, four.block, args, stream)
-              : enqueue(gru_cell<1>, one.grid, one.block, args, stream);
+  return wide ? enqueue(by_type(type, EACH_ROW(gru_cell, 4)), four.grid, four.block, args, stream)
+              : enqueue(by_type(type, EACH_ROW(gru_cell, 1)), one.grid, one.block, args, stream);
 }
 
 extern "C" int rondo_gru_cell_forward_load_cuda(void) {
-  return load_code(gru_cell<1>, gru_cell<4>, gru_option, gru_norm);
+  return load_code(EACH_ROW(gru_cell, 1), EACH_ROW(gru_cell, 4), EACH_ROW(gru_option), EACH_ROW(gru_norm));
 }
 
-/* ---- reset_before: h becomes r * h for the second product -------------------------------------------------------- */
+/* ---- reset_before: r * h for the second product ------------------------------------------------------------------ */
 
+template <typename Row>
 __global__ void __launch_bounds__(BLOCK) gru_reset(const rondo_gru_reset_forward_args args) {
   const int H = args.hidden_size, j = column_index();
   const int64_t r = row_index();
   if (r >= args.rows || j >= H) return;
   const float v = args.gates[(r * 3 + 1) * H + j] + args.bias[H + j];
-  const float h = args.h.at[r * args.h.stride + j];
-  args.saved[r * H + j] = h;
-  args.h.at[r * args.h.stride + j] = apply(args.recurrent_activation, clip(v, args.clip)) * h;
+  float *at = args.h.at + r * args.h.stride + j;
+  const float h = *at, reset = apply(args.recurrent_activation, clip(v, args.clip)) * h;
+  if (sizeof(Row) < sizeof(float)) {
+    store<1>(static_cast<Row *>(args.rounded) + r * args.rounded_stride + j, {reset});
+  } else {
+    args.saved[r * H + j] = h;
+    *at = reset;
+  }
 }
 
 extern "C" int rondo_gru_reset_forward_cuda(const rondo_gru_reset_forward_args *args, cudaStream_t stream) {
   Shape launch = shape(args->rows, args->hidden_size);
-  return enqueue(gru_reset, launch.grid, launch.block, args, stream);
+  return enqueue(by_type(args->type, EACH_ROW(gru_reset)), launch.grid, launch.block, args, stream);
 }
 
 extern "C" int rondo_gru_reset_forward_load_cuda(void) {
-  return load_code(gru_reset);
+  return load_code(EACH_ROW(gru_reset));
 }

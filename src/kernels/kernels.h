@@ -4,8 +4,11 @@
  *   int  rondo_<name>_load_cuda()          loads its code onto the current device; returns a cudaError_t
  *   void rondo_<name>_ref(args)            its twin on host memory, plain C with sums in double, for tests
  *
- * Distances are in floats. Arguments are trusted: whoever launches has checked them. Functions have no default in them
- * any more: kind, alpha and beta are what to compute. */
+ * Distances are in numbers, floats where nothing else is said. Arguments are trusted: whoever launches has checked
+ * them. Functions have no default in them any more: kind, alpha and beta are what to compute.
+ *
+ * Products read rows of floats, or with weights of 16 bits such numbers, to which what goes into those rows is rounded
+ * (to nearest, ties to even; too large a number becomes infinite). Type 0 is RONDO_F32. */
 #ifndef RONDO_KERNELS_H
 #define RONDO_KERNELS_H
 
@@ -53,6 +56,10 @@ typedef struct rondo_output {
   rondo_rows y_last, h_n; /* of rows that end here, by sequence and by state; h_n may be h_0 */
   rondo_merge merge;      /* SUM, MUL, AVE: with what y and y_last hold; else they are written */
   int zero_y_last;        /* y_last is 0, to be merged like any other, when position T - 1 is not the row's last step */
+  rondo_dtype type;       /* of the rows that products read: F32: h_next are those, and rounded is not looked at. Else
+                             h_next, in float, is for the next step's cell, and */
+  void *rounded;          /* row r at element r * rounded_stride: as h_next, for the next step's product; or NULL */
+  ptrdiff_t rounded_stride;
 } rondo_output;
 
 /* ---- Kernels of the rows ----------------------------------------------------------------------------------------- */
@@ -76,17 +83,19 @@ typedef struct rondo_mask_positions_args {
 
 /* hx_gather: builds the rows [h | x] of `steps` steps from step.step on.
  *   hx[k][r][O + c] = x[n][p][c] at position p of step step.step + k, for rows that take part in it, and, when with_h,
- *   hx[0][r][j] = h_0[state][j], or 0 for rows that start from zeros */
+ *   hx[0][r][j] = h[r][j] = h_0[state][j], or 0 for rows that start from zeros */
 typedef struct rondo_hx_gather_args {
   rondo_step step;
   int steps, input_size, output_size; /* K, C, O (0 without h) */
   int batch;                          /* rows from hx[k] to hx[k + 1], at least R */
   const float *x;                     /* (n, p) at n * x_sequence + p * x_timestep; either may be negative */
   ptrdiff_t x_sequence, x_timestep;
-  float *hx; /* (K, batch, hx_row); columns past O + C are not touched */
+  rondo_dtype type;
+  void *hx; /* (K, batch, hx_row) of type; columns past O + C are not touched */
   ptrdiff_t hx_row;
   int with_h;
   rondo_const_rows h_0; /* (state, O) */
+  float *h;             /* (R, O) dense: h_0 in float; NULL: not wanted */
 } rondo_hx_gather_args;
 
 /* rows_fill: y on the steps that a row skips, once its others are there: what it holds at the step before in order of
@@ -137,11 +146,12 @@ typedef struct rondo_lstm_cell_forward_args {
   rondo_const_rows c_0; /* by state: the old c of step 0 */
   float *c;             /* (R, H): the old c of later steps, and the new one of rows that go on */
   rondo_rows c_n;       /* by state: the new one of rows that end; may be c_0 */
-  float *unprojected;   /* (R, H): h' goes here and nowhere else, without zoneout; NULL: none is projected */
+  void *unprojected;    /* (R, H) of output.type: h' goes here alone, without zoneout; NULL: none is projected */
   rondo_output output;
 } rondo_lstm_cell_forward_args;
 
-/* gru_reset_forward: a GRU with reset_before, between its products: saved = h, then h <- s(cl(gates_r + bias_r)) h. */
+/* gru_reset_forward: a GRU with reset_before, between its products: saved = h, then h <- r h with r = s(cl(gates_r +
+ * bias_r)). When products do not read floats h stays and is not saved, and rounded = r h. */
 typedef struct rondo_gru_reset_forward_args {
   int rows, hidden_size; /* R, H */
   const float *gates;    /* (R, 3H) dense: z, r, and a place for h's */
@@ -150,6 +160,9 @@ typedef struct rondo_gru_reset_forward_args {
   float clip;
   rondo_rows h; /* (R, H) */
   float *saved; /* (R, H) */
+  rondo_dtype type;
+  void *rounded; /* (R, H) of type */
+  ptrdiff_t rounded_stride;
 } rondo_gru_reset_forward_args;
 
 /* gru_cell_forward: one step after its products.

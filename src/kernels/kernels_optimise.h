@@ -12,6 +12,22 @@ typedef struct rondo_draw_uniform_args {
   uint64_t seed, sequence;
 } rondo_draw_uniform_args;
 
+/* draw_mask: mask[i] = the factor of dropout: 0 where u is at most rate, else 1 / (1 - rate); u as in draw_uniform. */
+typedef struct rondo_draw_mask_args {
+  float *mask;
+  size_t count;
+  float rate;
+  uint64_t seed, sequence;
+} rondo_draw_mask_args;
+
+/* drop: v[i] *= that factor. */
+typedef struct rondo_drop_args {
+  float *v;
+  size_t count;
+  float rate;
+  uint64_t seed, sequence;
+} rondo_drop_args;
+
 /* sgd_update: one step as rondo.h defines it. */
 typedef rondo_sgd_args rondo_sgd_update_args;
 

@@ -18,12 +18,23 @@ static uint32_t philox_word(uint64_t seed, uint64_t sequence, uint64_t place) {
   return (uint32_t)(counter[place % 4 / 2] >> place % 2 * 32);
 }
 
+static float uniform(uint64_t seed, uint64_t sequence, uint64_t place) {
+  float word = (float)philox_word(seed, sequence, place); /* rounded: cuRAND's 24 bits */
+  return (float)(word * 0x1p-32 + 0x1p-33);
+}
+
 void rondo_draw_uniform_ref(const rondo_draw_uniform_args *args) {
-  for (size_t i = 0; i < args->count; i++) {
-    float word = (float)philox_word(args->seed, args->sequence, i); /* rounded: cuRAND's 24 bits */
-    float u = (float)(word * 0x1p-32 + 0x1p-33);
-    args->to[i] = (2 * u - 1) * args->limit;
-  }
+  for (size_t i = 0; i < args->count; i++) args->to[i] = (2 * uniform(args->seed, args->sequence, i) - 1) * args->limit;
+}
+
+void rondo_draw_mask_ref(const rondo_draw_mask_args *args) {
+  for (size_t i = 0; i < args->count; i++)
+    args->mask[i] = uniform(args->seed, args->sequence, i) > args->rate ? 1 / (1 - args->rate) : 0;
+}
+
+void rondo_drop_ref(const rondo_drop_args *args) {
+  for (size_t i = 0; i < args->count; i++)
+    args->v[i] *= uniform(args->seed, args->sequence, i) > args->rate ? 1 / (1 - args->rate) : 0;
 }
 
 void rondo_sgd_update_ref(const rondo_sgd_update_args *args) {

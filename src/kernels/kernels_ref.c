@@ -27,6 +27,19 @@ static void put(rondo_rows rows, ptrdiff_t n, ptrdiff_t j, double value) {
   if (rows.at) rows.at[n * rows.stride + j] = (float)value;
 }
 
+/* An element of rows that products read. A number of 16 bits: sign, exponent (5 bits of F16, 8 of BF16), the rest. */
+static void put_rounded(rondo_dtype type, void *to, ptrdiff_t index, double value) {
+  if (type == RONDO_F32) ((float *)to)[index] = (float)value;
+  if (type == RONDO_F32) return;
+  int bits = type == RONDO_F16 ? 10 : 7, least = type == RONDO_F16 ? -14 : -126, exponent;
+  frexp(value, &exponent);
+  exponent = value == 0 || exponent - 1 < least ? least : exponent - 1;
+  double units = rint(ldexp(fabs(value), bits - exponent)); /* 2^bits and more, but of subnormal numbers */
+  double infinity = ldexp(1, 15) - ldexp(1, bits), code = ldexp(exponent - least, bits) + units;
+  if (!(code < infinity)) code = isnan(value) ? infinity + 1 : infinity;
+  ((uint16_t *)to)[index] = (uint16_t)((uint16_t)code | (signbit(value) ? 0x8000 : 0));
+}
+
 static void merge(rondo_merge how, float *to, double value) {
   if (how == RONDO_SUM) value += *to;
   if (how == RONDO_MUL) value *= *to;
@@ -40,6 +53,7 @@ static void put_h(const rondo_output *out, const rondo_step *step, ptrdiff_t r, 
   if (out->y) merge(out->merge, &out->y[row.sequence * out->y_sequence + p * out->y_timestep + j], h);
   if (step->step < row.count - 1) {
     put(out->h_next, r, j, h);
+    if (out->type && out->rounded) put_rounded(out->type, out->rounded, r * out->rounded_stride + j, h);
     return;
   }
   put(out->h_n, state_of(row), j, h);
@@ -64,10 +78,13 @@ void rondo_hx_gather_ref(const rondo_hx_gather_args *args) {
       int s = args->step.step + (int)k;
       if (s >= row.count) continue;
       const float *x = args->x + row.sequence * args->x_sequence + position_of(&args->step, r, s) * args->x_timestep;
-      float *hx = args->hx + (k * args->batch + r) * args->hx_row;
-      for (ptrdiff_t c = 0; c < args->input_size; c++) hx[args->output_size + c] = x[c];
-      for (ptrdiff_t j = 0; j < args->output_size && args->with_h && k == 0; j++)
-        hx[j] = row.state < 0 ? 0 : (float)get(args->h_0, row.state, j);
+      ptrdiff_t hx = (k * args->batch + r) * args->hx_row, O = args->output_size;
+      for (ptrdiff_t c = 0; c < args->input_size; c++) put_rounded(args->type, args->hx, hx + O + c, (double)x[c]);
+      for (ptrdiff_t j = 0; j < O && args->with_h && k == 0; j++) {
+        double h = row.state < 0 ? 0 : get(args->h_0, row.state, j);
+        put_rounded(args->type, args->hx, hx + j, h);
+        if (args->h) args->h[r * O + j] = (float)h;
+      }
     }
 }
 
@@ -232,7 +249,7 @@ void rondo_lstm_cell_forward_ref(const rondo_lstm_cell_forward_args *args) {
       else
         put(args->c_n, state_of(row), j, c[j]);
       if (args->unprojected)
-        args->unprojected[r * H + j] = (float)h[j];
+        put_rounded(args->output.type, args->unprojected, r * H + j, h[j]);
       else
         put_h(&args->output, &args->step, r, j, h[j]);
     }
@@ -245,8 +262,11 @@ void rondo_gru_reset_forward_ref(const rondo_gru_reset_forward_args *args) {
     for (ptrdiff_t j = 0; j < H; j++) {
       double v = (double)args->gates[(r * 3 + 1) * H + j] + args->bias[H + j];
       float *h = &args->h.at[r * args->h.stride + j];
+      double reset = apply(args->recurrent_activation, clip(v, args->clip)) * *h;
+      if (args->type) put_rounded(args->type, args->rounded, r * args->rounded_stride + j, reset);
+      if (args->type) continue;
       args->saved[r * H + j] = *h;
-      *h = (float)(apply(args->recurrent_activation, clip(v, args->clip)) * *h);
+      *h = (float)reset;
     }
 }
 

@@ -174,6 +174,30 @@ typedef struct rondo_state_backward_args {
   rondo_rows dh_0, dc_0;
 } rondo_state_backward_args;
 
+/* mask_rows: rows of K steps on their way into products of gates first to first + copies - 1, in all of which the same
+ * R rows take part, multiplied by the masks of dropout of their sequences n:
+ *   to[k][i] = [h[i] * recurrent_mask[n][first + k] | x[i] * input_mask[n][first + k]]
+ * A gate past the last mask has the last one. */
+typedef struct rondo_mask_rows_args {
+  rondo_step step;                    /* rows and row alone */
+  int steps, output_size, input_size; /* K, O, C; O 0: without h */
+  int copies, first, masks;
+  const float *recurrent_mask, *input_mask; /* (N, masks, O), (N, masks, C); NULL: ones */
+  rondo_const_rows h, x;                    /* (K * R, O), (K * R, C) */
+  float *to; /* (copies, K * R, to_row); columns past O + C are not touched. One copy may be in place of x, without h */
+  ptrdiff_t to_row;
+} rondo_mask_rows_args;
+
+/* mask_sums: their way back: to[i] = the sum over k, in that order, of from[k][i] * mask[n][first + k], or += it. */
+typedef struct rondo_mask_sums_args {
+  rondo_step step; /* rows and row alone */
+  int steps, columns, copies, first, masks;
+  const float *from; /* (copies, K * R, columns) dense */
+  const float *mask; /* (N, masks, columns) */
+  float *to;         /* (K * R, columns) dense; may be from */
+  int add;
+} rondo_mask_sums_args;
+
 /* merge_forward: y = a + b, a b, or (a + b) / 2. */
 typedef struct rondo_merge_forward_args {
   rondo_merge merge;

@@ -7,11 +7,12 @@
  *   lstm_option  any functions and options: one thread for one unit
  *   lstm_norm    with layer_norm too: one block for each row, for the statistics of its products and of c'
  *
- * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: lstm_cell 117 thread instructions of PTX
- * (V 1, H 127: 212), 36 bytes loaded (gates 16, bias 16, c 4), 12 stored (c, and h twice). lstm_option with peephole
- * 436 and 48. lstm_norm 1466, mostly the reductions of a block with more threads than units, and 175 loaded, as it
- * reads each product three times and the gammas. ptxas for sm_75, 80, 90, 120: lstm_cell 54, 48, 48, 43 registers with
- * V 4; 36, 32, 32, 30 with V 1; lstm_option 40, 32, 32, 36; lstm_norm 64, 62, 62, 58. No spills. */
+ * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: lstm_cell 117 thread instructions of PTX (V
+ * 1, H 127: 212), 36 bytes loaded (gates 16, bias 16, c 4), 12 stored (c, and h twice); with rows of 16 bits 119 (217),
+ * 36 and 10. lstm_option with peephole 436 and 48. lstm_norm 1466, mostly the reductions of a block with more threads
+ * than units, and 175 loaded, as it reads each product three times and the gammas. ptxas for sm_75, 80, 90, 120:
+ * lstm_cell 54, 48, 48, 43 registers with V 4; 36, 32, 32, 30 with V 1; lstm_option 40, 32, 32, 36; lstm_norm 64, 62,
+ * 62, 58. No spills. */
 #include "device.cuh"
 #include "functions.cuh"
 #include "reduce.cuh"
@@ -34,7 +35,7 @@ __device__ inline void store_c(const rondo_lstm_cell_forward_args &args, const P
     store<V>(args.c + r * args.hidden_size + j, c);
 }
 
-template <int V>
+template <typename Row, int V>
 __global__ void __launch_bounds__(BLOCK) lstm_cell(const rondo_lstm_cell_forward_args args) {
   const int H = args.hidden_size, j = V * column_index();
   const int64_t r = row_index();
@@ -53,7 +54,7 @@ __global__ void __launch_bounds__(BLOCK) lstm_cell(const rondo_lstm_cell_forward
     h.at[v] = o * tanhf(c.at[v]);
   }
   store_c<V>(args, at, r, j, c);
-  store_h<V>(args.output, args.step, at, r, j, h);
+  store_h<Row>(args.output, args.step, at, r, j, h);
 }
 
 /* ---- All options ------------------------------------------------------------------------------------------------- */
@@ -80,18 +81,20 @@ __device__ inline Fresh fresh_cell(const rondo_lstm_cell_forward_args &args, con
 }
 
 /* Unit j of row r once c', o and what q is applied to are known. */
+template <typename Row>
 __device__ inline void finish_unit(const rondo_lstm_cell_forward_args &args, const Place &at, int64_t r, int j,
                                    float old, Fresh fresh, float inside) {
   store_c<1>(args, at, r, j, {zone_out(args.options.zoneout_cell, old, fresh.c)});
   float h = fresh.o * apply(args.options.output_activation, inside);
   if (args.unprojected) {
-    args.unprojected[r * args.hidden_size + j] = h;
+    store<1>(static_cast<Row *>(args.unprojected) + r * args.hidden_size + j, {h});
     return;
   }
   if (args.options.zoneout > 0) h = zone_out(args.options.zoneout, args.h.at[r * args.h.stride + j], h);
-  store_h<1>(args.output, args.step, at, r, j, {h});
+  store_h<Row>(args.output, args.step, at, r, j, Group<1>{h});
 }
 
+template <typename Row>
 __global__ void __launch_bounds__(BLOCK) lstm_option(const rondo_lstm_cell_forward_args args) {
   const int H = args.hidden_size, j = column_index();
   const int64_t r = row_index();
@@ -101,10 +104,11 @@ __global__ void __launch_bounds__(BLOCK) lstm_option(const rondo_lstm_cell_forwa
   for (int l = 0; l < 4; l++) v[l] = args.gates[(r * 4 + l) * H + j] + args.bias[l * H + j];
   const float old = load_c<1>(args, at, r, j).at[0];
   const Fresh fresh = fresh_cell(args, v, old, j);
-  finish_unit(args, at, r, j, old, fresh, fresh.c);
+  finish_unit<Row>(args, at, r, j, old, fresh, fresh.c);
 }
 
 /* c' and o wait for the statistics of c' where the gates i and o of their unit were: one thread's own alone. */
+template <typename Row>
 __global__ void __launch_bounds__(WIDE_BLOCK) lstm_norm(const rondo_lstm_cell_forward_args args) {
   const int H = args.hidden_size;
   const int64_t r = blockIdx.x;
@@ -129,7 +133,7 @@ __global__ void __launch_bounds__(WIDE_BLOCK) lstm_norm(const rondo_lstm_cell_fo
   for (int j = (int)threadIdx.x; j < H; j += WIDE_BLOCK) {
     const float old = load_c<1>(args, at, r, j).at[0];
     const float inside = fmaf((x[j] - cell.mean.x) * cell.scale.x, args.gamma_cell[j], args.beta_cell[j]);
-    finish_unit(args, at, r, j, old, {x[j], x[3 * H + j]}, inside);
+    finish_unit<Row>(args, at, r, j, old, {x[j], x[3 * H + j]}, inside);
   }
 }
 
@@ -143,16 +147,18 @@ static bool has_options(const rondo_lstm_cell_forward_args *args) {
 }
 
 extern "C" int rondo_lstm_cell_forward_cuda(const rondo_lstm_cell_forward_args *args, cudaStream_t stream) {
-  const int H = args->hidden_size;
-  if (args->recurrent) return enqueue(lstm_norm, dim3((unsigned)args->step.rows), dim3(WIDE_BLOCK), args, stream);
-  Shape one = shape(args->step.rows, H), four = shape(args->step.rows, H / 4);
-  if (has_options(args)) return enqueue(lstm_option, one.grid, one.block, args, stream);
+  const int H = args->hidden_size, rows = args->step.rows;
+  const rondo_dtype type = args->output.type;
+  const Shape one = shape(rows, H), four = shape(rows, H / 4);
+  if (args->recurrent)
+    return enqueue(by_type(type, EACH_ROW(lstm_norm)), dim3((unsigned)rows), dim3(WIDE_BLOCK), args, stream);
+  if (has_options(args)) return enqueue(by_type(type, EACH_ROW(lstm_option)), one.grid, one.block, args, stream);
   bool wide = H % 4 == 0 && fours(args->gates, 0) && fours(args->bias, 0) && fours(args->c, 0) &&
               fours(args->c_0.at, args->c_0.stride) && fours(args->c_n.at, args->c_n.stride) && fours(args->output);
-  return wide ? enqueue(lstm_cell<4>, four.grid, four.block, args, stream)
-              : enqueue(lstm_cell<1>, one.grid, one.block, args, stream);
+  return wide ? enqueue(by_type(type, EACH_ROW(lstm_cell, 4)), four.grid, four.block, args, stream)
+              : enqueue(by_type(type, EACH_ROW(lstm_cell, 1)), one.grid, one.block, args, stream);
 }
 
 extern "C" int rondo_lstm_cell_forward_load_cuda(void) {
-  return load_code(lstm_cell<1>, lstm_cell<4>, lstm_option, lstm_norm);
+  return load_code(EACH_ROW(lstm_cell, 1), EACH_ROW(lstm_cell, 4), EACH_ROW(lstm_option), EACH_ROW(lstm_norm));
 }

@@ -1,39 +1,10 @@
-/* optimise.cu - first weights, optimisers and the limit of gradients, over flat arrays of floats: formulas in rondo.h
- * and kernels_optimise.h.
+/* optimise.cu - optimisers and the limit of gradients, over flat arrays of floats: formulas in rondo.h and
+ * kernels_optimise.h.
  *
- * One thread for every element up to a grid that fills any GPU, beyond that in strides of the grid; draw_uniform makes
- * the four numbers of a Philox group in one thread. Sums are in double and in an order that count alone decides. Called
- * by host/cuda/optimise.c. */
-#include "device.cuh"
+ * One thread for every element. Sums are in double and in an order that count alone decides. Called by
+ * host/cuda/optimise.c. */
+#include "flat.cuh"
 #include "reduce.cuh"
-
-#include <curand_kernel.h>
-
-enum { THREADS = RONDO_SQUARE_BLOCK, MOST_BLOCKS = 1 << 14 };
-
-/* The first element of this thread, and the distance to its next. */
-__device__ inline size_t first() {
-  return (size_t)blockIdx.x * THREADS + threadIdx.x;
-}
-__device__ inline size_t stride() {
-  return (size_t)gridDim.x * THREADS;
-}
-
-static dim3 blocks(size_t count) {
-  size_t all = (count + THREADS - 1) / THREADS;
-  return dim3((unsigned)(all < MOST_BLOCKS ? all : MOST_BLOCKS));
-}
-
-__global__ void __launch_bounds__(THREADS) draw_uniform(const rondo_draw_uniform_args args) {
-  for (size_t group = first(); group < (args.count + 3) / 4; group += stride()) {
-    curandStatePhilox4_32_10_t state;
-    curand_init(args.seed, args.sequence, 4 * group, &state);
-    const float4 u = curand_uniform4(&state);
-    const float four[4] = {u.x, u.y, u.z, u.w};
-    for (int k = 0; k < 4; k++)
-      if (4 * group + k < args.count) args.to[4 * group + k] = (2 * four[k] - 1) * args.limit;
-  }
-}
 
 __global__ void __launch_bounds__(THREADS) sgd_update(const rondo_sgd_update_args args) {
   float *params = (float *)args.params, *velocity = (float *)args.velocity;
@@ -86,9 +57,6 @@ __global__ void __launch_bounds__(THREADS) clip_scale(const rondo_clip_scale_arg
   for (size_t i = first(); i < args.count; i += stride()) args.to[i] *= scale;
 }
 
-extern "C" int rondo_draw_uniform_cuda(const rondo_draw_uniform_args *args, cudaStream_t stream) {
-  return enqueue(draw_uniform, blocks((args->count + 3) / 4), dim3(THREADS), args, stream);
-}
 extern "C" int rondo_sgd_update_cuda(const rondo_sgd_update_args *args, cudaStream_t stream) {
   return enqueue(sgd_update, blocks(args->count), dim3(THREADS), args, stream);
 }
@@ -102,9 +70,6 @@ extern "C" int rondo_clip_scale_cuda(const rondo_clip_scale_args *args, cudaStre
   return enqueue(clip_scale, blocks(args->count), dim3(THREADS), args, stream);
 }
 
-extern "C" int rondo_draw_uniform_load_cuda(void) {
-  return load_code(draw_uniform);
-}
 extern "C" int rondo_sgd_update_load_cuda(void) {
   return load_code(sgd_update);
 }

@@ -1,7 +1,8 @@
 """Cases of Keras: layers with their serialized configs, weights in the order of get_weights(), and calls."""
-from program import Program, take
+from program import Program, stack, swapped, take
 
 CELLS = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "rnn", "Dense": "dense"}
+RATES = ("dropout", "recurrent_dropout")
 FUNCTIONS = {"swish": "silu"}  # Keras's second name for it; all others are Rondo's words, too
 
 
@@ -35,9 +36,11 @@ class Layer:
             fields["reset_before"] = int(not config["reset_after"])
         return fields
 
-    def fields(self):
-        """Dropout rates are left out: Keras takes no notice of them in inference."""
+    def fields(self, training=False):
+        """Dropout rates are for training: Keras takes no notice of them in inference."""
         fields = self.one_direction()
+        if training:
+            fields.update({rate: self.config[rate] for rate in RATES})
         if self.cell != "dense":
             fields.update(go_backwards=int(self.config["go_backwards"]),
                           zero_output_for_mask=int(self.config["zero_output_for_mask"]))
@@ -93,10 +96,10 @@ def keras_stages(layers):
     return stages
 
 
-def keras_plan(program, stage, names):
+def keras_plan(program, stage, names, training):
     layers = [layer for layer in stage if layer.cell != "dense"] or stage
     first, weights = layers[0], {}
-    fields = dict(input_size=program.shape(names[0])[0], num_layers=len(layers), **first.fields())
+    fields = dict(input_size=program.shape(names[0])[0], num_layers=len(layers), **first.fields(training))
     for n, layer in enumerate(stage):
         for direction, one in enumerate(layer.directions()):
             weights[n, direction] = keras_weights(program, one, names)
@@ -130,6 +133,16 @@ def keras_inputs(program, layer, states):
     return {field: program.joined(parts) for field, parts in zip(("h_0", "c_0"), per_direction(layer, states))}
 
 
+def keras_masks(program, layer):
+    """One tensor of all masks that a training call was given: for each rate (N, K, columns), from K of (N, columns)."""
+    given = [sorted(n for n in program.recorded if n.startswith(rate + "_mask.")) for rate in RATES]
+    assert [bool(names) for names in given] == [layer.config[rate] > 0 for rate in RATES]
+    parts = [swapped(stack([program.recorded[n] for n in names])) for names in given if names]
+    data = b"".join(part[2] for part in parts)
+    program.recorded["dropout_masks"] = parts[0][0], [len(data) // 4], data
+    return "dropout_masks"
+
+
 def keras_calls(program, layer, plan, calls):
     run = None
     for call in calls:
@@ -139,6 +152,8 @@ def keras_calls(program, layer, plan, calls):
         if layer.config.get("stateful") and run and not call["initial_state"] and not call.get("reset_states_before"):
             fields = (("h_0", "h_n"), ("c_0", "c_n"))[:layer.states]
             inputs.update({to: program.keep("%s.%s" % (run, of)) for to, of in fields})
+        if call.get("training"):
+            inputs["dropout_masks"] = keras_masks(program, layer)
         if layer.cell == "dense":
             outputs = {"y": call["out"]}
         else:
@@ -177,7 +192,8 @@ def keras_program(case):
     program, meta = Program(case), case["meta"]
     layers, names = keras_layers(meta["layers"]), list(meta["weights"])
     stages = keras_stages(layers)
-    plans = [keras_plan(program, stage, names) for stage in stages]
+    training = any(call.get("training") for call in meta.get("calls", []))
+    plans = [keras_plan(program, stage, names, training) for stage in stages]
     if case["kind"] == "seq2seq":
         return keras_seq2seq(program, layers, plans)
     if len(layers) > 1:

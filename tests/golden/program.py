@@ -111,8 +111,8 @@ class Program:
         return len(self.plans) - 1
 
     def run(self, plan, batch, timesteps, inputs, outputs, **fields):
-        """inputs: x, h_0, c_0, mask, lengths. outputs: y, y_last, h_n, c_n: the recorded tensors to compare each with
-        (none: it is only kept). Gives the run's name."""
+        """inputs: x, h_0, c_0, mask, lengths, dropout_masks. outputs: y, y_last, h_n, c_n: the recorded tensors to
+        compare each with (none: it is only kept). Gives the run's name."""
         self.runs.append(dict(plan=plan, batch=batch, timesteps=timesteps, fields=fields,
                               inputs={k: v for k, v in inputs.items() if v}, outputs=outputs))
         return "run%d" % (len(self.runs) - 1)

@@ -17,7 +17,7 @@
  *            | gammas (G, B, V) twice | gamma and beta of c (B, V) | projection (O / V, H, V)
  *
  * of which DENSE has no R and later, and the last four are there with their options only. Lanes beyond H (the
- * projection: O) hold zeros. */
+ * projection: O) hold zeros. W, R and the projection are of the plan's type of weights, all else is float. */
 #ifndef RONDO_CPU_H
 #define RONDO_CPU_H
 
@@ -25,6 +25,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/threads.h"
+#include "half.h"
 
 typedef struct rondo_cpu_state {
   rondo_pool *pool;
@@ -37,6 +38,7 @@ typedef struct rondo_cpu_state {
 
 typedef struct rondo_cpu_layout {
   const rondo_layer *layer;
+  rondo_dtype type; /* of W, R and the projection */
   int fused;
   size_t inputs, hidden, outputs, gates, lanes; /* F, H, O, G, V */
   size_t blocks, units;                         /* B, and B * V */
@@ -98,6 +100,11 @@ typedef struct rondo_cpu_range {
 static inline rondo_cpu_range rondo_cpu_share(size_t count, int index, int parts) {
   size_t begin = count * (size_t)index / (size_t)parts, end = count * ((size_t)index + 1) / (size_t)parts;
   return (rondo_cpu_range){(int)begin, (int)(end - begin)};
+}
+
+/* Weight i of the piece of the block that begins at `piece`. */
+static inline const void *rondo_cpu_weights(const rondo_cpu_call *call, size_t piece, size_t i) {
+  return (const unsigned char *)(call->params + piece) + i * rondo_dtype_bytes(call->layout.type);
 }
 
 /* One thread's part of a call: fused.c, general.c. */

@@ -1,14 +1,28 @@
 /* features.c - which instruction set to use. */
 #include "cpu/cpu.h"
 
-/* The compiler's own check asks cpuid, and the operating system (xgetbv) whether it saves the wide registers. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* The compiler's own check asks cpuid, and the operating system (xgetbv) whether it saves the wide registers. Not every
+ * compiler has it for F16C. */
+static int has_avx2(void) {
+  unsigned a, b, c, d;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) &&
+         c & bit_F16C;
+}
+
+static int has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
 rondo_isa rondo_cpu_best_isa(rondo_isa limit) {
   if (limit == RONDO_ISA_BEST) limit = RONDO_ISA_AVX512;
 #if defined(__x86_64__)
-  if (limit >= RONDO_ISA_AVX512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return RONDO_ISA_AVX512;
-  if (limit >= RONDO_ISA_AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return RONDO_ISA_AVX2;
+  if (limit >= RONDO_ISA_AVX512 && has_avx512()) return RONDO_ISA_AVX512;
+  if (limit >= RONDO_ISA_AVX2 && has_avx2()) return RONDO_ISA_AVX2;
 #endif
   return RONDO_ISA_PORTABLE;
 }

@@ -7,27 +7,45 @@ static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-void rondo_pack_rows(float *to, int lanes, const rondo_rows *from, size_t depth, size_t columns, rondo_range blocks) {
-  size_t v = (size_t)lanes;
-  for (size_t block = blocks.begin; block < blocks.end; block++) {
-    size_t begin = block * v, count = least(v, columns - begin);
-    float *stream = to + block * depth * v;
-    for (size_t k = 0; k < depth; k++, stream += v) {
-      memcpy(stream, rondo_row(from, k) + begin, count * sizeof *stream);
-      memset(stream + count, 0, (v - count) * sizeof *stream);
-    }
+/* A whole block's columns of a row; sizes are constants, as so short a copy must not be a call. */
+static void copy_lanes(float *to, const float *from, int lanes) {
+  switch (lanes) {
+    case 16: memcpy(to, from, 16 * sizeof *to); break;
+    case 8: memcpy(to, from, 8 * sizeof *to); break;
+    default: memcpy(to, from, (size_t)lanes * sizeof *to);
   }
 }
 
+/* Some blocks beside each other: then a row, which is on a page of its own, is read in longer pieces. */
+void rondo_pack_rows(float *to, int lanes, const rondo_rows *from, size_t depth, size_t columns, rondo_range blocks) {
+  enum { BESIDE = 8 };
+  size_t v = (size_t)lanes, whole = least(columns / v, blocks.end);
+  for (size_t begin = blocks.begin; begin < whole; begin += BESIDE)
+    for (size_t k = 0, end = least(begin + BESIDE, whole); k < depth; k++) {
+      const float *row = rondo_row(from, k);
+      for (size_t block = begin; block < end; block++) copy_lanes(to + (block * depth + k) * v, row + block * v, lanes);
+    }
+  if (whole == blocks.end) return;
+  size_t count = columns - whole * v; /* of the last one */
+  for (size_t k = 0; k < depth; k++) {
+    float *stream = to + (whole * depth + k) * v;
+    memcpy(stream, rondo_row(from, k) + whole * v, count * sizeof *stream);
+    memset(stream + count, 0, (v - count) * sizeof *stream);
+  }
+}
+
+/* In pieces that stay in the first cache until all lanes are there. */
 void rondo_pack_columns(float *to, int lanes, const rondo_rows *from, size_t depth, size_t columns,
                         rondo_range blocks) {
+  enum { PIECE = 64 };
   size_t v = (size_t)lanes;
   for (size_t block = blocks.begin; block < blocks.end; block++) {
     float *stream = to + block * depth * v;
-    for (size_t lane = 0; lane < v; lane++) {
-      const float *row = block * v + lane < columns ? rondo_row(from, block * v + lane) : NULL;
-      for (size_t k = 0; k < depth; k++) stream[k * v + lane] = row ? row[k] : 0.0f;
-    }
+    for (size_t begin = 0; begin < depth; begin += PIECE)
+      for (size_t lane = 0, end = least(begin + PIECE, depth); lane < v; lane++) {
+        const float *row = block * v + lane < columns ? rondo_row(from, block * v + lane) : NULL;
+        for (size_t k = begin; k < end; k++) stream[k * v + lane] = row ? row[k] : 0.0f;
+      }
   }
 }
 
@@ -41,39 +59,44 @@ void rondo_gemm(const rondo_gemm_kernel *kernel, const rondo_gemm_args *args, in
   kernel->multiply(args, rows, blocks);
 }
 
-/* turned (rows, RONDO_GEMM_DEPTH) = a transposed, for a range of rows; in squares, so that lines of memory are used
- * whole. */
-static void turn(float *turned, const rondo_rows *a, size_t depth, rondo_range rows) {
+/* turned (rows, RONDO_GEMM_DEPTH) = `depth` rows of A from `first` on, transposed, for a range of its columns; in
+ * squares, so that lines of memory are used whole. */
+static void turn(const rondo_outer_args *args, float *turned, size_t first, size_t depth, rondo_range rows) {
   enum { SQUARE = 16 };
   for (size_t begin = rows.begin; begin < rows.end; begin += SQUARE) {
     size_t end = least(begin + SQUARE, rows.end);
     for (size_t k = 0; k < depth; k++) {
-      const float *from = rondo_row(a, k);
-      for (size_t m = begin; m < end; m++) turned[m * RONDO_GEMM_DEPTH + k] = from[m];
+      const float *from = rondo_row(&args->a, first + k);
+      const float *factor = args->mask ? args->mask[first + k] + args->mask_begin : NULL;
+      for (size_t m = begin; m < end; m++) turned[m * RONDO_GEMM_DEPTH + k] = factor ? from[m] * factor[m] : from[m];
     }
   }
 }
 
+/* Two pieces of scratch take turns, so that a thread can fill one while another still reads the other: at the barrier
+ * before a piece is read all have read the one before. */
 void rondo_gemm_outer(const rondo_gemm_kernel *kernel, const rondo_outer_args *args, rondo_pool *pool, int thread,
                       int threads) {
-  rondo_range rows = rondo_share(args->rows, thread, threads);
-  rondo_range blocks = rondo_share(rondo_blocks(kernel->lanes, args->columns), thread, threads);
-  for (size_t begin = 0; begin < args->depth; begin += RONDO_GEMM_DEPTH) {
+  size_t blocks = rondo_blocks(kernel->lanes, args->columns), width = blocks * (size_t)kernel->lanes;
+  rondo_range own_rows = rondo_share(args->rows, thread, threads), own_blocks = rondo_share(blocks, thread, threads);
+  for (size_t begin = 0, turns = 0; begin < args->depth; begin += RONDO_GEMM_DEPTH, turns ^= 1) {
     size_t depth = least(RONDO_GEMM_DEPTH, args->depth - begin);
-    rondo_rows a = rondo_rows_from(&args->a, begin), b = rondo_rows_from(&args->b, begin);
-    turn(args->turned, &a, depth, rows);
-    rondo_pack_rows(args->packed, kernel->lanes, &b, depth, args->columns, blocks);
+    float *turned = args->turned + turns * args->rows * RONDO_GEMM_DEPTH;
+    float *packed = args->packed + turns * width * RONDO_GEMM_DEPTH;
+    rondo_rows b = rondo_rows_from(&args->b, begin);
+    turn(args, turned, begin, depth, own_rows);
+    rondo_pack_rows(packed, kernel->lanes, &b, depth, args->columns, own_blocks);
     rondo_pool_barrier(pool);
     rondo_gemm(kernel,
                &(rondo_gemm_args){.rows = args->rows,
                                   .columns = args->columns,
                                   .depth = depth,
-                                  .a = rondo_rows_dense(args->turned, RONDO_GEMM_DEPTH),
-                                  .b = args->packed,
+                                  .a = rondo_rows_dense(turned, RONDO_GEMM_DEPTH),
+                                  .b = packed,
                                   .stream = depth * (size_t)kernel->lanes,
                                   .c = args->c,
                                   .add = 1},
                thread, threads);
-    rondo_pool_barrier(pool);
   }
+  rondo_pool_barrier(pool);
 }

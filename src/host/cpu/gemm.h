@@ -79,8 +79,10 @@ typedef struct rondo_outer_args {
   rondo_rows b; /* (depth): (columns) */
   rondo_rows c; /* (rows): (columns) */
   size_t rows, columns;
-  float *turned; /* scratch: (rows, RONDO_GEMM_DEPTH) */
-  float *packed; /* scratch: RONDO_GEMM_DEPTH packed rows of B */
+  float *const *mask; /* (depth), or NULL: row k of A is multiplied by the (rows) factors at mask[k] + mask_begin */
+  size_t mask_begin;
+  float *turned; /* scratch: (2, rows, RONDO_GEMM_DEPTH) */
+  float *packed; /* scratch: 2 * RONDO_GEMM_DEPTH packed rows of B */
 } rondo_outer_args;
 
 /* All threads of the pool's call come here; each has passed a barrier since A and B were written, and the scratch is

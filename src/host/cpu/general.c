@@ -6,14 +6,15 @@
  * wrote in the other. */
 #include "cpu/cpu.h"
 
-/* Sums of products for some streams of blocks: (rows, streams, V). */
-static void multiply(const rondo_cpu_call *call, rondo_product_forward_args args, rondo_cpu_range streams,
+/* Sums of products with some streams of the weights at `piece`: (rows, streams, V). */
+static void multiply(const rondo_cpu_call *call, rondo_product_forward_args args, size_t piece, rondo_cpu_range streams,
                      size_t all_streams) {
   size_t lanes = call->layout.lanes, first = (size_t)streams.begin;
   args.gates = 1;
   args.blocks = streams.count;
   if (args.start) args.start += first * lanes;
-  args.weights += first * lanes * (size_t)args.inputs;
+  args.type = call->layout.type;
+  args.weights = rondo_cpu_weights(call, piece, first * lanes * (size_t)args.inputs);
   args.sums += first * lanes;
   args.sums_block = (ptrdiff_t)lanes;
   args.sums_row = (ptrdiff_t)(all_streams * lanes);
@@ -31,9 +32,8 @@ static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, ro
                                      .inputs = (int)l->inputs,
                                      .in = call->ws.x[chunk->turn],
                                      .start = start_of(call, l->bias),
-                                     .weights = call->params + l->input_weights,
                                      .sums = call->ws.x_sums};
-  multiply(call, args, own, l->streams);
+  multiply(call, args, l->input_weights, own, l->streams);
 }
 
 /* h @ R. With reset_before the last gate's turn comes later. */
@@ -44,9 +44,8 @@ static void recur(const rondo_cpu_call *call, int step, int thread) {
                                      .inputs = (int)l->outputs,
                                      .in = rondo_cpu_h_in(call, step),
                                      .start = start_of(call, l->recurrent_bias),
-                                     .weights = call->params + l->recurrent,
                                      .sums = call->ws.h_sums};
-  multiply(call, args, rondo_cpu_share(streams, thread, call->threads), l->streams);
+  multiply(call, args, l->recurrent, rondo_cpu_share(streams, thread, call->threads), l->streams);
 }
 
 /* (r * h) @ R of the last gate. */
@@ -55,9 +54,8 @@ static void multiply_reset(const rondo_cpu_call *call, rondo_cpu_range rows) {
   rondo_product_forward_args args = {.rows = rows.count,
                                      .inputs = (int)l->outputs,
                                      .in = call->ws.inner_rows + rows.begin,
-                                     .weights = call->params + l->recurrent,
                                      .sums = call->ws.h_sums + (size_t)rows.begin * l->gates * l->units};
-  multiply(call, args, (rondo_cpu_range){(int)(2 * l->blocks), (int)l->blocks}, l->streams);
+  multiply(call, args, l->recurrent, (rondo_cpu_range){(int)(2 * l->blocks), (int)l->blocks}, l->streams);
 }
 
 static void multiply_projection(const rondo_cpu_call *call, rondo_cpu_range rows) {
@@ -66,9 +64,8 @@ static void multiply_projection(const rondo_cpu_call *call, rondo_cpu_range rows
   rondo_product_forward_args args = {.rows = rows.count,
                                      .inputs = (int)l->hidden,
                                      .in = call->ws.inner_rows + rows.begin,
-                                     .weights = call->params + l->projection,
                                      .sums = call->ws.projected + (size_t)rows.begin * width};
-  multiply(call, args, (rondo_cpu_range){0, (int)l->output_blocks}, l->output_blocks);
+  multiply(call, args, l->projection, (rondo_cpu_range){0, (int)l->output_blocks}, l->output_blocks);
 }
 
 /* For the rows of a step, of which those of x_sums begin at row `before` of the chunk. */

@@ -10,7 +10,8 @@
  *
  * Each sum is one chain of additions, in the order written, whatever rows or units a kernel takes together. So results
  * do not depend on the batch, the threads, or how many timesteps are projected at once. (A chain may rest in memory
- * between the kernels: storing a float does not change it.)
+ * between the kernels: storing a float does not change it.) Weights of 16 bits are widened as they are loaded, which is
+ * exact, so their sums are those of the same numbers kept as floats.
  *
  * Weights and sums come in unit blocks of V = lanes units; cpu.h draws the layout. Letters: B blocks, M rows, U units
  * of all blocks. A table of rows is (M) pointers: rows that are computed together lie where they are. Nothing beyond
@@ -26,7 +27,8 @@ typedef struct rondo_product_forward_args {
   int rows, inputs, blocks;
   const float *const *in; /* (rows): (inputs) */
   const float *start;     /* (blocks, G, V), what the sums begin with; NULL: zeros */
-  const float *weights;   /* (blocks, inputs, G, V) */
+  rondo_dtype type;       /* of the weights */
+  const void *weights;    /* (blocks, inputs, G, V) */
   float *sums;            /* (blocks, rows, G, V) by the distances of blocks and rows, in floats */
   ptrdiff_t sums_block, sums_row;
 } rondo_product_forward_args;
@@ -35,9 +37,10 @@ typedef struct rondo_product_forward_args {
 typedef struct rondo_fused_forward_args {
   int rows, hidden;
   int first_block, blocks;
-  const float *weights; /* (all B, hidden, G, V) */
-  const float *bias;    /* GRU: what the recurrent sums of gate h begin with, (all B, V) */
-  const float *sums;    /* (all B, rows, G, V), blocks apart by sums_block floats */
+  rondo_dtype type;    /* of the weights */
+  const void *weights; /* (all B, hidden, G, V) */
+  const float *bias;   /* GRU: what the recurrent sums of gate h begin with, (all B, V) */
+  const float *sums;   /* (all B, rows, G, V), blocks apart by sums_block floats */
   ptrdiff_t sums_block;
   const float *const *h_in; /* (rows): (hidden), and so on */
   const float *const *c_in; /* LSTM */

@@ -1,4 +1,4 @@
-/* kernels_avx2.c - the kernels with AVX2 and FMA. Built with -mavx2 -mfma -ffp-contract=off. */
+/* kernels_avx2.c - the kernels with AVX2, FMA and F16C. Built with -mavx2 -mfma -mf16c -ffp-contract=off. */
 #define VEC_AVX2
 #include "cpu/vec.h"
 

@@ -55,11 +55,11 @@ static int tile_rows(int left) {
 }
 
 #define GATES 4
-#include "cpu/kernels_gates.h"
+#include "cpu/kernels_weights.h"
 #define GATES 3
-#include "cpu/kernels_gates.h"
+#include "cpu/kernels_weights.h"
 #define GATES 1
-#include "cpu/kernels_gates.h"
+#include "cpu/kernels_weights.h"
 
 static void KERNEL(product_forward)(const rondo_product_forward_args *args) {
   if (args->gates == 4)

@@ -1,15 +1,13 @@
-/* kernels_gates.h - the products for GATES gates (4, 3 or 1), in tiles; kernels_body.h includes it for each.
+/* kernels_gates.h - the products for GATES gates (4, 3 or 1) and weights of TYPE, in tiles; kernels_weights.h includes
+ * it for each.
  *
  * A tile is up to ROWS rows by one unit block of LANES units: its sums stay in registers while k runs, with a load of
  * weights for each gate and one broadcast a row feeding a multiply-add for each. Where this makes few sums, which would
  * wait for each other, WIDE blocks are taken together: 2 for a single row (two streams of weights also come in faster
  * than one), 4 wherever there is just one gate. */
-#define GATES_PASTE(name, gates) name##_##gates
-#define GATES_NAME(name, gates) GATES_PASTE(name, gates)
-#define OF_GATES(name) GATES_NAME(name, GATES)
-#define TILE_PASTE(name, gates, rows, blocks) name##_##gates##_##rows##x##blocks
-#define TILE_NAME(name, gates, rows, blocks) TILE_PASTE(name, gates, rows, blocks)
-#define TILE_OF(name, rows, blocks) TILE_NAME(name, GATES, rows, blocks)
+#define TILE_PASTE(name, gates, type, rows, blocks) name##_##gates##_##type##_##rows##x##blocks
+#define TILE_NAME(name, gates, type, rows, blocks) TILE_PASTE(name, gates, type, rows, blocks)
+#define TILE_OF(name, rows, blocks) TILE_NAME(name, GATES, TYPE, rows, blocks)
 
 #define TILE_ROWS 1
 #include "cpu/kernels_tile.h"
@@ -80,15 +78,15 @@
 #endif
 
 /* Blocks of the next tile when `left` are left. */
-static int OF_GATES(tile_blocks)(int rows, int left) {
+static int OF_TYPE(tile_blocks, TYPE)(int rows, int left) {
   return (rows == 1 || GATES == 1) && left >= WIDE ? WIDE : 1;
 }
 
-static void OF_GATES(product)(const rondo_product_forward_args *args) {
+static void OF_TYPE(product, TYPE)(const rondo_product_forward_args *args) {
   static void (*const tiles[2][ROWS + 1])(const rondo_product_forward_args *, int, int) = {TILES(product, 1),
                                                                                            WIDE_TILES(product)};
   for (int block = 0, blocks; block < args->blocks; block += blocks) {
-    blocks = OF_GATES(tile_blocks)(args->rows, args->blocks - block);
+    blocks = OF_TYPE(tile_blocks, TYPE)(args->rows, args->blocks - block);
     for (int row = 0, rows; row < args->rows; row += rows) {
       rows = tile_rows(args->rows - row);
       tiles[blocks > 1][rows](args, block, row);
@@ -96,12 +94,12 @@ static void OF_GATES(product)(const rondo_product_forward_args *args) {
   }
 }
 
-static void OF_GATES(fused)(const rondo_fused_forward_args *args) {
+static void OF_TYPE(fused, TYPE)(const rondo_fused_forward_args *args) {
   static void (*const tiles[2][ROWS + 1])(const rondo_fused_forward_args *, int, int) = {TILES(fused, 1),
                                                                                          WIDE_TILES(fused)};
   int end = args->first_block + args->blocks;
   for (int block = args->first_block, blocks; block < end; block += blocks) {
-    blocks = OF_GATES(tile_blocks)(args->rows, end - block);
+    blocks = OF_TYPE(tile_blocks, TYPE)(args->rows, end - block);
     for (int row = 0, rows; row < args->rows; row += rows) {
       rows = tile_rows(args->rows - row);
       tiles[blocks > 1][rows](args, block, row);
@@ -115,7 +113,6 @@ static void OF_GATES(fused)(const rondo_fused_forward_args *args) {
 #undef TILE_OF
 #undef TILE_NAME
 #undef TILE_PASTE
-#undef OF_GATES
-#undef GATES_NAME
-#undef GATES_PASTE
-#undef GATES
+#undef LOAD
+#undef WEIGHT
+#undef TYPE

@@ -2,7 +2,14 @@
  * Part of the tests, not of the library. */
 #include "cpu/kernels.h"
 
+#include "half.h"
+
 #include <math.h>
+
+/* Weight i of an array. */
+static double weight_at(rondo_dtype type, const void *weights, int i) {
+  return type == RONDO_F32 ? ((const float *)weights)[i] : rondo_from_half(type, ((const uint16_t *)weights)[i]);
+}
 
 void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes, double *sums, double *size) {
   int width = args->gates * lanes;
@@ -11,7 +18,8 @@ void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes
       for (int column = 0; column < width; column++) {
         double sum = args->start ? args->start[block * width + column] : 0, absolute = fabs(sum);
         for (int k = 0; k < args->inputs; k++) {
-          double term = (double)args->in[m][k] * args->weights[(block * args->inputs + k) * width + column];
+          int at = (block * args->inputs + k) * width + column;
+          double term = args->in[m][k] * weight_at(args->type, args->weights, at);
           sum += term;
           absolute += fabs(term);
         }
@@ -33,7 +41,7 @@ static void gate_sums(const rondo_fused_forward_args *args, int lanes, int gates
     if (apart && g == 2) a[g] = args->bias[unit];
     size[g] = fabs(a[g]);
     for (int k = 0; k < args->hidden; k++) {
-      double weight = args->weights[((block * args->hidden + k) * gates + g) * lanes + lane];
+      double weight = weight_at(args->type, args->weights, ((block * args->hidden + k) * gates + g) * lanes + lane);
       a[g] += args->h_in[n][k] * weight;
       size[g] += fabs(args->h_in[n][k] * weight);
     }

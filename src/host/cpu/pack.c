@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "half.h"
 #include "params.h"
 
 #include <string.h>
@@ -10,10 +11,10 @@
 /* At the start of each layer's part: what the rest depends on. */
 typedef struct header {
   char magic[8];
-  uint32_t version, isa, lanes, cell, options, inputs, hidden, outputs;
+  uint32_t version, isa, lanes, cell, options, inputs, hidden, outputs, type;
 } header;
 
-enum { HEADER_BYTES = 256, HEADER_VERSION = 2 };
+enum { HEADER_BYTES = 256, HEADER_VERSION = 3 };
 enum { OPTION_FUSED = 1, OPTION_RESET_BEFORE = 2, OPTION_PEEPHOLE = 4, OPTION_PROJECTION = 8, OPTION_LAYER_NORM = 16 };
 static const char magic[8] = "rondoC"; /* of the CPU */
 
@@ -40,6 +41,13 @@ static size_t piece(rondo_arena *arena, size_t count, size_t width) {
   return at;
 }
 
+/* Likewise of weights: in floats, as every piece begins at a multiple of 256 bytes. */
+static size_t weights_piece(const rondo_cpu_layout *l, rondo_arena *arena, size_t count, size_t width) {
+  size_t at = arena->used / sizeof(float);
+  rondo_arena_take(arena, rondo_size_mul(count, width), rondo_dtype_bytes(l->type));
+  return at;
+}
+
 static void place_options(rondo_cpu_layout *l, rondo_arena *arena) {
   const rondo_layer *layer = l->layer;
   l->recurrent_bias = piece(arena, l->gates, l->units);
@@ -50,11 +58,11 @@ static void place_options(rondo_cpu_layout *l, rondo_arena *arena) {
     l->gamma_cell = piece(arena, 1, l->units);
     l->beta_cell = piece(arena, 1, l->units);
   }
-  if (layer->projection_size) l->projection = piece(arena, rondo_size_mul(l->output_blocks, l->lanes), l->hidden);
+  if (layer->projection_size) l->projection = weights_piece(l, arena, l->output_blocks * l->lanes, l->hidden);
 }
 
 rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
-  rondo_cpu_layout l = {.layer = layer, .fused = is_fused(layer), .inputs = inputs};
+  rondo_cpu_layout l = {.layer = layer, .type = plan->desc.weights, .fused = is_fused(layer), .inputs = inputs};
   l.hidden = (size_t)layer->hidden_size;
   l.outputs = (size_t)rondo_output_size(layer);
   l.gates = (size_t)rondo_gates(layer);
@@ -67,8 +75,8 @@ rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *
   rondo_arena arena = {0};
   rondo_arena_take(&arena, HEADER_BYTES, 1);
   l.bias = piece(&arena, l.gates, l.units);
-  l.input_weights = piece(&arena, l.gates * l.units, l.inputs);
-  if (layer->cell != RONDO_DENSE) l.recurrent = piece(&arena, l.gates * l.units, l.outputs);
+  l.input_weights = weights_piece(&l, &arena, l.gates * l.units, l.inputs);
+  if (layer->cell != RONDO_DENSE) l.recurrent = weights_piece(&l, &arena, l.gates * l.units, l.outputs);
   if (layer->cell == RONDO_GRU && l.fused) l.recurrent_bias = piece(&arena, 1, l.units);
   if (layer->cell != RONDO_DENSE && !l.fused) place_options(&l, &arena);
   l.bytes = arena.used;
@@ -139,31 +147,47 @@ static float projection_at(const rondo_cpu_layout *l, const rondo_weights *from,
 }
 
 /* A piece of `rows` rows and `gates` gates of `columns` units each: fused (blocks, rows, gates, V), else
- * (gates, blocks, rows, V). */
-static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
-                       size_t rows, element *at) {
+ * (gates, blocks, rows, V). Each number rounded to type. */
+static void pack_numbers(const rondo_cpu_layout *l, rondo_dtype type, const rondo_weights *from, void *to, size_t gates,
+                         size_t columns, size_t rows, element *at) {
   size_t blocks = (columns - 1) / l->lanes + 1, vectors = l->fused ? gates : 1;
+  float *floats = to;
+  uint16_t *halves = to;
   for (size_t stream = 0; stream < gates * blocks / vectors; stream++)
     for (size_t k = 0; k < rows; k++)
       for (size_t vector = 0; vector < vectors; vector++)
         for (size_t lane = 0; lane < l->lanes; lane++) {
           size_t gate = l->fused ? vector : stream / blocks, unit = stream % blocks * l->lanes + lane;
-          *to++ = unit < columns ? at(l, from, k, (int)gate, unit) : 0.0f;
+          float number = unit < columns ? at(l, from, k, (int)gate, unit) : 0.0f;
+          if (type == RONDO_F32)
+            *floats++ = number;
+          else
+            *halves++ = rondo_to_half(type, number);
         }
+}
+
+static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
+                       element *at) {
+  pack_numbers(l, RONDO_F32, from, to, gates, columns, 1, at);
+}
+
+static void pack_weights(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
+                         size_t rows, element *at) {
+  pack_numbers(l, l->type, from, to, gates, columns, rows, at);
 }
 
 static void pack_options(const rondo_cpu_layout *l, const rondo_weights *from, float *block) {
   const rondo_layer *layer = l->layer;
   size_t hidden = l->hidden;
-  pack_piece(l, from, block + l->recurrent_bias, l->gates, hidden, 1, recurrent_bias_at);
-  if (layer->peephole) pack_piece(l, from, block + l->peephole, 3, hidden, 1, peephole_at);
+  pack_piece(l, from, block + l->recurrent_bias, l->gates, hidden, recurrent_bias_at);
+  if (layer->peephole) pack_piece(l, from, block + l->peephole, 3, hidden, peephole_at);
   if (layer->layer_norm) {
-    pack_piece(l, from, block + l->gamma_kernel, l->gates, hidden, 1, gamma_kernel_at);
-    pack_piece(l, from, block + l->gamma_recurrent, l->gates, hidden, 1, gamma_recurrent_at);
-    pack_piece(l, from, block + l->gamma_cell, 1, hidden, 1, gamma_cell_at);
-    pack_piece(l, from, block + l->beta_cell, 1, hidden, 1, beta_cell_at);
+    pack_piece(l, from, block + l->gamma_kernel, l->gates, hidden, gamma_kernel_at);
+    pack_piece(l, from, block + l->gamma_recurrent, l->gates, hidden, gamma_recurrent_at);
+    pack_piece(l, from, block + l->gamma_cell, 1, hidden, gamma_cell_at);
+    pack_piece(l, from, block + l->beta_cell, 1, hidden, beta_cell_at);
   }
-  if (layer->projection_size) pack_piece(l, from, block + l->projection, 1, l->outputs, hidden, projection_at);
+  if (layer->projection_size) pack_weights(l, from, block + l->projection, 1, l->outputs, hidden, projection_at);
 }
 
 static header header_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
@@ -173,7 +197,8 @@ static header header_of(const rondo_plan *plan, const rondo_layer *layer, size_t
               .cell = (uint32_t)layer->cell,
               .inputs = (uint32_t)inputs,
               .hidden = (uint32_t)layer->hidden_size,
-              .outputs = (uint32_t)rondo_output_size(layer)};
+              .outputs = (uint32_t)rondo_output_size(layer),
+              .type = (uint32_t)plan->desc.weights};
   if (is_fused(layer)) h.options |= OPTION_FUSED;
   if (layer->reset_before) h.options |= OPTION_RESET_BEFORE;
   if (layer->peephole) h.options |= OPTION_PEEPHOLE;
@@ -191,14 +216,20 @@ rondo_status rondo_cpu_pack(const rondo_plan *plan, rondo_context *ctx, const ro
   float *block = to;
   memset(to, 0, HEADER_BYTES);
   memcpy(to, &h, sizeof h);
-  pack_piece(&l, from, block + l.bias, l.gates, l.hidden, 1, bias_at);
-  pack_piece(&l, from, block + l.input_weights, l.gates, l.hidden, l.inputs, kernel_at);
+  pack_piece(&l, from, block + l.bias, l.gates, l.hidden, bias_at);
+  pack_weights(&l, from, block + l.input_weights, l.gates, l.hidden, l.inputs, kernel_at);
   if (layer->cell == RONDO_DENSE) return RONDO_OK;
-  pack_piece(&l, from, block + l.recurrent, l.gates, l.hidden, l.outputs, recurrent_at);
+  pack_weights(&l, from, block + l.recurrent, l.gates, l.hidden, l.outputs, recurrent_at);
   if (!l.fused) pack_options(&l, from, block);
   if (l.fused && layer->cell == RONDO_GRU)
-    pack_piece(&l, from, block + l.recurrent_bias, 1, l.hidden, 1, last_recurrent_bias_at);
+    pack_piece(&l, from, block + l.recurrent_bias, 1, l.hidden, last_recurrent_bias_at);
   return RONDO_OK;
+}
+
+static const char *type_name(uint32_t type) {
+  static const char *const names[] = {
+      [RONDO_F32] = "RONDO_F32", [RONDO_F16] = "RONDO_F16", [RONDO_BF16] = "RONDO_BF16"};
+  return type < sizeof names / sizeof *names ? names[type] : "of no type";
 }
 
 rondo_status rondo_cpu_check_params(const char *who, const rondo_plan *plan, const rondo_layer *layer, size_t inputs,
@@ -217,5 +248,7 @@ rondo_status rondo_cpu_check_params(const char *who, const rondo_plan *plan, con
           "%s: params of layer %d was packed for cell %u with options %#x, the plan has cell %u with options %#x; pack "
           "with a plan of the same cell, functions and options",
           who, index, found.cell, found.options, expected.cell, expected.options);
+  REQUIRE(found.type == expected.type, "%s: params of layer %d was packed for weights %s, the plan has %s", who, index,
+          type_name(found.type), type_name(expected.type));
   return RONDO_OK;
 }

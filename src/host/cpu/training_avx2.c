@@ -1,4 +1,4 @@
-/* training_avx2.c - the kernels of training with AVX2 and FMA. Built with -mavx2 -mfma -ffp-contract=off. */
+/* training_avx2.c - the kernels of training with AVX2, FMA and F16C; built with -mavx2 -mfma -mf16c, no contraction. */
 #define VEC_AVX2
 #include "cpu/vec.h"
 

@@ -4,18 +4,13 @@
  *         dh += dy                        the rows of y that hold this step's h (find_output_gradient)
  *         d_hidden = (1 - zoneout) dh     @ P^T with projection; dh keeps its zoneout share
  *         the cell                        to d_input, d_recurrent, d_product (training_gradients.c)
- *         dh += d_product @ R^T
- *     then, each over all rows: dW = x^T d_input, dR = h_before^T d_product, dP, biases and the like sums of columns,
- *     and dx = d_input @ W^T */
+ *         dh += d_product @ R^T           gate by gate times their masks with recurrent_dropout
+ *     then, over all rows, gradients by weights and by x (training_weights.c) */
 #include "cpu/training.h"
 
 #include "cpu/float_mode.h"
 
 #include <string.h>
-
-static size_t block_floats(const rondo_cpu_training *call, size_t depth) {
-  return depth * (size_t)call->kernels->gemm.lanes;
-}
 
 /* The transpose of weights (columns, depth), whose rows are `depth` long. */
 static void pack(const rondo_cpu_training *call, float *to, const float *from, size_t depth, size_t columns,
@@ -29,9 +24,10 @@ static void pack(const rondo_cpu_training *call, float *to, const float *from, s
 static void pack_weights(const rondo_cpu_training *call, int thread) {
   const float *recurrent = call->weights[RONDO_RECURRENT_KERNEL], *projection = call->weights[RONDO_PROJECTION];
   if (call->gradient->dx)
-    pack(call, call->work.kernel, call->weights[RONDO_KERNEL], call->columns, call->inputs, thread);
-  if (recurrent) pack(call, call->work.recurrent[0], recurrent, call->columns, call->outputs, thread);
-  if (projection) pack(call, call->work.projection, projection, call->outputs, call->units, thread);
+    pack(call, call->work.kernel_turned, call->weights[RONDO_KERNEL], call->columns, call->inputs, thread);
+  if (recurrent) pack(call, call->work.recurrent_turned, recurrent, call->columns, call->outputs, thread);
+  if (projection) pack(call, call->work.projection_turned, projection, call->outputs, call->units, thread);
+  if (call->recompute) rondo_cpu_training_pack(call, thread);
 }
 
 /* ---- the state between steps ------------------------------------------------------------------------------------- */
@@ -82,15 +78,16 @@ static void find_output_gradient(const rondo_cpu_training *call, int r, int s, f
   if (g->dy_last && shown) add(to, g->dy_last + n * g->dy_last_stride, call->outputs);
 }
 
-/* d_hidden, or with projection d_projected, from dh, which keeps what goes around the cell. */
-static void enter_rows(const rondo_cpu_training *call, int s, rondo_range rows) {
-  size_t first = call->work.first[s], outputs = call->outputs;
+/* d_hidden, or with projection d_projected, from dh, which keeps what goes around the cell; for some rows of a step,
+ * which begin at row `first`. */
+static void enter_rows(const rondo_cpu_training *call, int s, rondo_range rows, size_t first) {
+  size_t outputs = call->outputs;
   float rate = call->layer->zoneout;
   for (size_t row = rows.begin; row < rows.end; row++) {
     float *dh = call->work.dh + (row - first) * outputs;
     float *to =
         call->work.d_projected ? call->work.d_projected + row * outputs : call->work.d_hidden + (row - first) * outputs;
-    find_output_gradient(call, (int)(row - first), s, dh);
+    find_output_gradient(call, (int)(row - call->work.first[s]), s, dh);
     for (size_t k = 0; k < outputs; k++) {
       to[k] = (1 - rate) * dh[k];
       dh[k] = rate > 0 ? rate * dh[k] : 0;
@@ -105,8 +102,8 @@ static void multiply_projection(const rondo_cpu_training *call, rondo_range rows
                                 .columns = call->units,
                                 .depth = call->outputs,
                                 .a = rondo_rows_dense(from, call->outputs),
-                                .b = call->work.projection,
-                                .stream = block_floats(call, call->outputs),
+                                .b = call->work.projection_turned,
+                                .stream = rondo_cpu_training_stream(call, call->outputs),
                                 .c = rondo_rows_dense(call->work.d_hidden, call->units)},
              thread, call->threads);
 }
@@ -120,36 +117,59 @@ static void multiply_state(const rondo_cpu_training *call, rondo_range rows, ron
                                 .columns = call->outputs,
                                 .depth = part.columns,
                                 .a = rondo_rows_dense(from, call->columns),
-                                .b = call->work.recurrent[0] + block_floats(call, part.begin),
-                                .stream = block_floats(call, call->columns),
+                                .b = call->work.recurrent_turned + rondo_cpu_training_stream(call, part.begin),
+                                .stream = rondo_cpu_training_stream(call, call->columns),
                                 .c = rondo_rows_dense(to, call->outputs),
                                 .add = add_to},
              thread, call->threads);
 }
 
+/* dh += mask * product of each of `parts` parts of d_product @ R^T, which are in masked_h (parts, rows, O). */
+static void add_masked(const rondo_cpu_training *call, rondo_range rows, rondo_range own, size_t parts) {
+  size_t count = rows.end - rows.begin, outputs = call->outputs;
+  for (size_t row = own.begin; row < own.end; row++)
+    for (size_t part = 0, r = row - rows.begin; part < parts; part++) {
+      const float *mask = call->work.recurrent_mask[row] + part * outputs;
+      const float *product = call->work.masked_h + (part * count + r) * outputs;
+      float *dh = call->work.dh + r * outputs;
+      for (size_t k = 0; k < outputs; k++) dh[k] += mask[k] * product[k];
+    }
+}
+
+/* dh += what `parts` parts of d_product bring. */
+static void leave_rows(const rondo_cpu_training *call, rondo_range rows, rondo_range own, int parts, int thread) {
+  const rondo_cpu_training_part *part = call->back_parts.part;
+  if (!call->work.recurrent_mask) {
+    multiply_state(call, rows, part[0], call->work.dh, 1, thread);
+    return;
+  }
+  for (int i = 0; i < parts; i++) {
+    float *to = call->work.masked_h + (size_t)i * (rows.end - rows.begin) * call->outputs;
+    multiply_state(call, rows, part[i], to, 0, thread);
+  }
+  rondo_cpu_training_barrier(call);
+  add_masked(call, rows, own, (size_t)parts);
+}
+
 static void backward_step(const rondo_cpu_training *call, int s, int thread) {
-  rondo_range rows = {call->work.first[s], call->work.first[s + 1]};
-  rondo_range part = rondo_share(rows.end - rows.begin, thread, call->threads);
-  rondo_range own = {rows.begin + part.begin, rows.begin + part.end};
-  rondo_cpu_training_part gates = {0, call->columns}, parts[2];
-  enter_rows(call, s, own);
+  rondo_range rows = rondo_cpu_training_step(call, s), own = rondo_cpu_training_share(call, rows, thread);
+  int before = call->layer->reset_before, parts = call->back_parts.count - before;
+  enter_rows(call, s, own, rows.begin);
   if (call->layer->projection_size) {
-    rondo_pool_barrier(call->pool);
+    rondo_cpu_training_barrier(call);
     multiply_projection(call, rows, thread);
-    rondo_pool_barrier(call->pool);
+    rondo_cpu_training_barrier(call);
   }
   rondo_cpu_training_cell_gradients(call, own, rows.begin);
-  rondo_pool_barrier(call->pool);
-  if (call->layer->reset_before) {
-    rondo_cpu_training_parts(call->layer, parts);
-    multiply_state(call, rows, parts[1], call->work.d_reset, 0, thread);
-    rondo_pool_barrier(call->pool);
+  rondo_cpu_training_barrier(call);
+  if (before) {
+    multiply_state(call, rows, call->back_parts.part[parts], call->work.d_reset, 0, thread);
+    rondo_cpu_training_barrier(call);
     rondo_cpu_training_reset_gradients(call, own, rows.begin);
-    rondo_pool_barrier(call->pool);
-    gates = parts[0];
+    rondo_cpu_training_barrier(call);
   }
-  if (s > 0 || call->gradient->dh_0) multiply_state(call, rows, gates, call->work.dh, 1, thread);
-  rondo_pool_barrier(call->pool);
+  if (s > 0 || call->gradient->dh_0) leave_rows(call, rows, own, parts, thread);
+  rondo_cpu_training_barrier(call);
 }
 
 /* A DENSE layer's rows do not depend on each other. */
@@ -162,110 +182,9 @@ static void backward_dense(const rondo_cpu_training *call, int thread) {
     find_output_gradient(call, (int)(row % batch), (int)(row / batch), d);
   }
   rondo_cpu_training_cell_gradients(call, own, 0);
-  rondo_pool_barrier(call->pool);
 }
 
-/* ---- gradients of weights ---------------------------------------------------------------------------------------- */
-
-static float *gradient_of(const rondo_cpu_training *call, rondo_param which) {
-  return call->gradient->dparams + rondo_canonical(call->layer, call->inputs, which).offset;
-}
-
-/* dparams[which] (columns) += the sums over all rows of d (M rows, `columns` of each), or of d * by. */
-static void sum_columns(const rondo_cpu_training *call, float *to, size_t columns, rondo_rows d, const rondo_rows *by,
-                        int thread) {
-  enum { COLUMNS = 64 };
-  rondo_range own = rondo_share(columns, thread, call->threads);
-  for (size_t begin = own.begin; begin < own.end; begin += COLUMNS) {
-    size_t count = own.end - begin < COLUMNS ? own.end - begin : COLUMNS;
-    double sums[COLUMNS] = {0};
-    for (size_t row = 0; row < call->rows; row++) {
-      const float *v = rondo_row(&d, row) + begin, *factor = by ? rondo_row(by, row) + begin : NULL;
-      for (size_t j = 0; j < count; j++) sums[j] += factor ? (double)v[j] * (double)factor[j] : (double)v[j];
-    }
-    for (size_t j = 0; j < count; j++) to[begin + j] = (float)((double)to[begin + j] + sums[j]);
-  }
-}
-
-/* dparams[which], an array (1, columns). */
-static void sum_array(const rondo_cpu_training *call, rondo_param which, const float *d, const float *by, int thread) {
-  size_t columns = rondo_canonical(call->layer, call->inputs, which).columns;
-  rondo_rows factors = rondo_rows_dense(by, columns);
-  if (call->weights[which])
-    sum_columns(call, gradient_of(call, which), columns, rondo_rows_dense(d, columns), by ? &factors : NULL, thread);
-}
-
-static void sum_peephole(const rondo_cpu_training *call, int thread) {
-  size_t units = call->units;
-  float *to = gradient_of(call, RONDO_PEEPHOLE);
-  const float *d = call->work.d_input;
-  rondo_rows before = {.table = call->work.c_before}, cell = rondo_rows_dense(call->kept.cell, units);
-  sum_columns(call, to, units, rondo_rows_dense(d, call->columns), &before, thread);
-  sum_columns(call, to + units, units, rondo_rows_dense(d + units, call->columns), &before, thread);
-  sum_columns(call, to + 2 * units, units, rondo_rows_dense(d + 3 * units, call->columns), &cell, thread);
-}
-
-static void sum_vectors(const rondo_cpu_training *call, int thread) {
-  const rondo_cpu_training_work *w = &call->work;
-  sum_array(call, RONDO_BIAS, w->d_input, NULL, thread);
-  sum_array(call, RONDO_RECURRENT_BIAS, w->d_recurrent, NULL, thread);
-  sum_array(call, RONDO_GAMMA_KERNEL, w->d_input, call->kept.normal_x, thread);
-  sum_array(call, RONDO_GAMMA_RECURRENT, w->d_recurrent, call->kept.normal_h, thread);
-  sum_array(call, RONDO_GAMMA_CELL, w->d_normal, call->kept.normal_cell, thread);
-  sum_array(call, RONDO_BETA_CELL, w->d_normal, NULL, thread);
-  if (call->weights[RONDO_PEEPHOLE]) sum_peephole(call, thread);
-}
-
-/* A part of an array: to (rows, columns), rows `stride` apart, += a^T d. */
-static void sum_matrix(const rondo_cpu_training *call, float *to, size_t stride, size_t rows, size_t columns,
-                       rondo_rows a, rondo_rows d, int thread) {
-  rondo_gemm_outer(&call->kernels->gemm,
-                   &(rondo_outer_args){.depth = call->rows,
-                                       .a = a,
-                                       .b = d,
-                                       .c = rondo_rows_dense(to, stride),
-                                       .rows = rows,
-                                       .columns = columns,
-                                       .turned = call->work.turned,
-                                       .packed = call->work.packed},
-                   call->pool, thread, call->threads);
-}
-
-static void sum_recurrent_kernel(const rondo_cpu_training *call, int thread) {
-  float *to = gradient_of(call, RONDO_RECURRENT_KERNEL);
-  size_t units = call->units, columns = call->columns;
-  rondo_rows h = {.table = call->work.h_before}, d = rondo_rows_dense(call->work.d_product, columns);
-  if (!call->layer->reset_before) {
-    sum_matrix(call, to, columns, call->outputs, columns, h, d, thread);
-    return;
-  }
-  rondo_rows reset = rondo_rows_dense(call->kept.recurrent, units);
-  sum_matrix(call, to, columns, units, 2 * units, h, d, thread);
-  d.first += 2 * units;
-  sum_matrix(call, to + 2 * units, columns, units, units, reset, d, thread);
-}
-
-/* With layer_norm d_input becomes the gradient by x @ W. */
-static void finish_input_gradient(const rondo_cpu_training *call, int thread) {
-  rondo_range own = rondo_share(call->rows, thread, call->threads);
-  for (size_t row = own.begin; row < own.end; row++) {
-    size_t at = row * call->columns;
-    rondo_cpu_training_normal_gradient(call->work.d_input + at, call->kept.normal_x + at,
-                                       call->weights[RONDO_GAMMA_KERNEL], call->kept.scale_x[row], call->columns);
-  }
-}
-
-static void sum_weights(const rondo_cpu_training *call, int thread) {
-  rondo_rows x = {.table = call->work.x}, d_input = rondo_rows_dense(call->work.d_input, call->columns);
-  sum_matrix(call, gradient_of(call, RONDO_KERNEL), call->columns, call->inputs, call->columns, x, d_input, thread);
-  if (call->weights[RONDO_RECURRENT_KERNEL]) sum_recurrent_kernel(call, thread);
-  if (call->weights[RONDO_PROJECTION])
-    sum_matrix(call, gradient_of(call, RONDO_PROJECTION), call->outputs, call->units, call->outputs,
-               rondo_rows_dense(call->kept.hidden, call->units),
-               rondo_rows_dense(call->work.d_projected, call->outputs), thread);
-}
-
-/* ---- dx ---------------------------------------------------------------------------------------------------------- */
+/* ---- a call ------------------------------------------------------------------------------------------------------ */
 
 /* dx of positions that no step reads. */
 static void clear_skipped(const rondo_cpu_training *call, int r) {
@@ -278,21 +197,6 @@ static void clear_skipped(const rondo_cpu_training *call, int r) {
       memset(g->dx + n * g->dx_sequence + p * g->dx_timestep, 0, call->inputs * sizeof(float));
   }
 }
-
-static void multiply_inputs(const rondo_cpu_training *call, int thread) {
-  rondo_gemm(&call->kernels->gemm,
-             &(rondo_gemm_args){.rows = call->rows,
-                                .columns = call->inputs,
-                                .depth = call->columns,
-                                .a = rondo_rows_dense(call->work.d_input, call->columns),
-                                .b = call->work.kernel,
-                                .stream = block_floats(call, call->columns),
-                                .c = {.table = call->work.dx},
-                                .add = call->gradient->add_dx},
-             thread, call->threads);
-}
-
-/* ---- a call ------------------------------------------------------------------------------------------------------ */
 
 static void begin(const rondo_cpu_training *call, rondo_range sequences, int thread) {
   const rondo_gradient *g = call->gradient;
@@ -309,21 +213,19 @@ void rondo_cpu_training_backward_thread(void *context, int thread) {
   if (thread > 0) rondo_enter_float_mode(); /* the pool's threads do nothing else */
   rondo_range sequences = rondo_share((size_t)call->pass->batch, thread, call->threads);
   begin(call, sequences, thread);
-  rondo_pool_barrier(call->pool);
+  rondo_cpu_training_barrier(call);
   if (call->layer->cell == RONDO_DENSE && !g->dy && !g->dy_last) return; /* forward may have kept nothing either */
-  if (call->layer->cell == RONDO_DENSE) backward_dense(call, thread);
-  for (int s = call->schedule.steps - 1; s >= 0 && call->layer->cell != RONDO_DENSE; s--)
-    backward_step(call, s, thread);
+  if (call->recompute) rondo_cpu_training_remake(call, thread);
+  if (call->layer->cell == RONDO_DENSE) {
+    backward_dense(call, thread);
+  } else {
+    rondo_cpu_training steps = rondo_cpu_training_alone(call, thread);
+    for (int s = call->schedule.steps - 1; s >= 0; s--) backward_step(&steps, s, call->apart ? 0 : thread);
+  }
+  rondo_cpu_training_barrier(call);
   for (size_t r = sequences.begin; r < sequences.end; r++) {
     end_sequence(call, (int)r);
     if (g->dx && !g->add_dx) clear_skipped(call, (int)r);
   }
-  if (g->dparams) sum_vectors(call, thread);
-  if (call->layer->layer_norm) {
-    rondo_pool_barrier(call->pool);
-    finish_input_gradient(call, thread);
-    rondo_pool_barrier(call->pool);
-  }
-  if (g->dparams) sum_weights(call, thread);
-  if (g->dx) multiply_inputs(call, thread);
+  rondo_cpu_training_finish(call, thread);
 }

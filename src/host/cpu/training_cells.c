@@ -79,7 +79,12 @@ static void finish_sums(const rondo_cpu_training *call, size_t row) {
 
 /* ---- cells ------------------------------------------------------------------------------------------------------- */
 
-/* hidden (H) = o * q(cell), the cell normalised with layer_norm. */
+/* Where a row's new h goes. Backward has it already, and another thread may read it. */
+static float *new_h(const rondo_cpu_training *call, size_t row) {
+  return call->gradient ? NULL : call->kept.h + row * call->outputs;
+}
+
+/* hidden (H), unless NULL, = o * q(cell), the cell normalised with layer_norm. */
 static void lstm_output(const rondo_cpu_training *call, size_t row, const float *o, float *hidden) {
   size_t units = call->units, at = row * units;
   const float *gamma = call->weights[RONDO_GAMMA_CELL], *cell = call->kept.cell + at;
@@ -92,7 +97,7 @@ static void lstm_output(const rondo_cpu_training *call, size_t row, const float 
   }
   float *slopes = call->kept.value_slopes ? call->kept.value_slopes + at : NULL;
   activate(call, call->layer->output_activation, 0, value, slopes, units);
-  for (size_t j = 0; j < units; j++) hidden[j] = o[j] * value[j];
+  for (size_t j = 0; hidden && j < units; j++) hidden[j] = o[j] * value[j];
 }
 
 static void lstm_row(const rondo_cpu_training *call, size_t row) {
@@ -110,41 +115,43 @@ static void lstm_row(const rondo_cpu_training *call, size_t row) {
   limit(cell, layer->cell_clip, units);
   if (peephole) add_products(o, peephole + 2 * units, cell, units);
   activate_gates(call, layer->recurrent_activation, row, 3 * units, units);
-  lstm_output(call, row, o, layer->projection_size ? call->kept.hidden + row * units : call->kept.h + row * units);
-  float rate = layer->zoneout_cell;
+  lstm_output(call, row, o, layer->projection_size ? call->kept.hidden + row * units : new_h(call, row));
+  float rate = call->gradient ? 0 : layer->zoneout_cell;
   for (size_t j = 0; rate > 0 && j < units; j++) c[j] = rate * before[j] + (1 - rate) * cell[j];
 }
 
 static void gru_row(const rondo_cpu_training *call, size_t row) {
   size_t units = call->units;
   const float *before = call->work.h_before[row], *recurrent = call->kept.recurrent + row * units;
-  float *z = call->kept.gates + row * call->columns, *r = z + units, *n = r + units, *h = call->kept.h + row * units;
+  float *z = call->kept.gates + row * call->columns, *r = z + units, *n = r + units, *h = new_h(call, row);
   if (!call->layer->reset_before) {
     finish_sums(call, row);
     activate_gates(call, call->layer->recurrent_activation, row, 0, 2 * units);
     add_products(n, r, recurrent, units);
   }
   activate_gates(call, call->layer->activation, row, 2 * units, units);
-  for (size_t j = 0; j < units; j++) h[j] = z[j] * before[j] + (1 - z[j]) * n[j];
+  for (size_t j = 0; h && j < units; j++) h[j] = z[j] * before[j] + (1 - z[j]) * n[j];
 }
 
 void rondo_cpu_training_reset(const rondo_cpu_training *call, rondo_range rows) {
   size_t units = call->units;
   for (size_t row = rows.begin; row < rows.end; row++) {
     const float *r = call->kept.gates + row * call->columns + units, *before = call->work.h_before[row];
+    const float *mask = call->work.recurrent_mask ? call->work.recurrent_mask[row] + 2 * units : NULL;
     float *reset = call->kept.recurrent + row * units;
     finish_sums(call, row);
     activate_gates(call, call->layer->recurrent_activation, row, 0, 2 * units);
     for (size_t j = 0; j < units; j++) reset[j] = r[j] * before[j];
+    for (size_t j = 0; mask && j < units; j++) reset[j] *= mask[j];
   }
 }
 
 static void rnn_row(const rondo_cpu_training *call, size_t row) {
   const float *gate = call->kept.gates + row * call->columns;
-  float *h = call->kept.h + row * call->units;
+  float *h = new_h(call, row);
   finish_sums(call, row);
   activate_gates(call, call->layer->activation, row, 0, call->units);
-  for (size_t j = 0; j < call->units; j++) h[j] = gate[j];
+  for (size_t j = 0; h && j < call->units; j++) h[j] = gate[j];
 }
 
 /* v = e^(v - max) over their sum. */

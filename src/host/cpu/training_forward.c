@@ -1,68 +1,112 @@
-/* training_forward.c - forward that keeps what backward needs.
+/* training_forward.c - forward that keeps what backward needs, or makes it again for backward (recompute).
  *
  *     x @ W for all rows            into gates, or with layer_norm into normal_x
  *     step after step: h @ R        added to gates; a GRU's gate h into recurrent; with layer_norm into normal_h
  *                      the cell     in place (training_cells.c)
  *                      @ P          with projection
- *     y, y_last, h_n, c_n           copied from the h and c kept */
+ *     y, y_last, h_n, c_n           copied from the h and c kept
+ *
+ * With dropout x and h are multiplied by their masks first, into masked_x and masked_h. */
 #include "cpu/training.h"
 
 #include "cpu/float_mode.h"
 
 #include <string.h>
 
-static size_t block_floats(const rondo_cpu_training *call, size_t depth) {
-  return depth * (size_t)call->kernels->gemm.lanes;
-}
+/* ---- packing ----------------------------------------------------------------------------------------------------- */
 
+/* Weights (depth, stride): the columns of a part. */
 static void pack(const rondo_cpu_training *call, float *to, const float *from, size_t stride, size_t depth,
-                 size_t columns, int thread) {
+                 rondo_cpu_training_part part, int thread) {
   int lanes = call->kernels->gemm.lanes;
-  rondo_rows rows = rondo_rows_dense(from, stride);
-  rondo_pack_rows(to, lanes, &rows, depth, columns, rondo_share(rondo_blocks(lanes, columns), thread, call->threads));
+  rondo_rows rows = rondo_rows_dense(from + part.begin, stride);
+  rondo_pack_rows(to, lanes, &rows, depth, part.columns,
+                  rondo_share(rondo_blocks(lanes, part.columns), thread, call->threads));
 }
 
-static void pack_weights(const rondo_cpu_training *call, int thread) {
-  const float *recurrent = call->weights[RONDO_RECURRENT_KERNEL], *projection = call->weights[RONDO_PROJECTION];
-  pack(call, call->work.kernel, call->weights[RONDO_KERNEL], call->columns, call->inputs, call->columns, thread);
-  rondo_cpu_training_part parts[2];
-  int count = recurrent ? rondo_cpu_training_parts(call->layer, parts) : 0;
-  for (int i = 0; i < count; i++)
-    pack(call, call->work.recurrent[i], recurrent + parts[i].begin, call->columns, call->outputs, parts[i].columns,
-         thread);
-  if (projection) pack(call, call->work.projection, projection, call->outputs, call->units, call->outputs, thread);
+void rondo_cpu_training_pack(const rondo_cpu_training *call, int thread) {
+  const rondo_cpu_training_parts *of_x = &call->input_parts, *of_h = &call->recurrent_parts;
+  const float *kernel = call->weights[RONDO_KERNEL], *recurrent = call->weights[RONDO_RECURRENT_KERNEL];
+  const float *projection = call->weights[RONDO_PROJECTION];
+  for (int i = 0; i < of_x->count; i++)
+    pack(call, call->work.kernel[i], kernel, call->columns, call->inputs, of_x->part[i], thread);
+  for (int i = 0; i < of_h->count; i++)
+    pack(call, call->work.recurrent[i], recurrent, call->columns, call->outputs, of_h->part[i], thread);
+  rondo_cpu_training_part whole = {0, call->outputs};
+  if (projection) pack(call, call->work.projection, projection, call->outputs, call->units, whole, thread);
 }
 
-/* x @ W of all rows. */
-static void multiply_inputs(const rondo_cpu_training *call, int thread) {
+/* ---- products ---------------------------------------------------------------------------------------------------- */
+
+static void mask_row(float *to, const float *from, const float *mask, size_t count) {
+  for (size_t k = 0; k < count; k++) to[k] = from[k] * mask[k];
+}
+
+/* masked_x = x * mask `number`, all rows. */
+static void mask_inputs(const rondo_cpu_training *call, int number, int thread) {
+  rondo_range own = rondo_share(call->rows, thread, call->threads);
+  size_t count = call->inputs;
+  for (size_t row = own.begin; row < own.end; row++)
+    mask_row(call->work.masked_x + row * count, call->work.x[row], call->work.input_mask[row] + (size_t)number * count,
+             count);
+}
+
+/* A part of x @ W of all rows. */
+static void multiply_part(const rondo_cpu_training *call, int part, int thread) {
   float *to = call->layer->layer_norm ? call->kept.normal_x : call->kept.gates;
-  rondo_gemm(&call->kernels->gemm,
-             &(rondo_gemm_args){.rows = call->rows,
-                                .columns = call->columns,
-                                .depth = call->inputs,
-                                .a = {.table = call->work.x},
-                                .b = call->work.kernel,
-                                .stream = block_floats(call, call->inputs),
-                                .c = rondo_rows_dense(to, call->columns)},
-             thread, call->threads);
+  rondo_gemm_args args = {.rows = call->rows,
+                          .columns = call->input_parts.part[part].columns,
+                          .depth = call->inputs,
+                          .a = {.table = call->work.x},
+                          .b = call->work.kernel[part],
+                          .stream = rondo_cpu_training_stream(call, call->inputs),
+                          .c = rondo_rows_dense(to + call->input_parts.part[part].begin, call->columns)};
+  if (call->work.input_mask) args.a = rondo_rows_dense(call->work.masked_x, call->inputs);
+  rondo_gemm(&call->kernels->gemm, &args, thread, call->threads);
 }
 
-/* Part `part` of h @ R, or with reset_before of (r * h) @ R, for the rows of a step. */
-static void multiply_state(const rondo_cpu_training *call, rondo_range rows, int part, int thread) {
-  rondo_cpu_training_part parts[2];
-  rondo_cpu_training_parts(call->layer, parts);
-  int norm = call->layer->layer_norm, reset = part == 1 && call->layer->reset_before, apart = part == 1 && !reset;
-  rondo_gemm_args args = {.rows = rows.end - rows.begin,
-                          .columns = parts[part].columns,
+/* Ends with a barrier. */
+static void multiply_inputs(const rondo_cpu_training *call, int thread) {
+  for (int part = 0; part < call->input_parts.count; part++) {
+    if (call->work.input_mask) {
+      mask_inputs(call, part, thread);
+      rondo_cpu_training_barrier(call);
+    }
+    multiply_part(call, part, thread);
+    rondo_cpu_training_barrier(call);
+  }
+}
+
+/* masked (K, rows, O) = h_before * its masks, for this thread's rows. */
+static void mask_state(const rondo_cpu_training *call, rondo_range rows, float *masked, int thread) {
+  rondo_range own = rondo_cpu_training_share(call, rows, thread);
+  size_t count = call->outputs;
+  for (size_t number = 0; number < (size_t)call->recurrent_parts.count;
+       number++, masked += (rows.end - rows.begin) * count)
+    for (size_t row = own.begin; row < own.end; row++)
+      mask_row(masked + (row - rows.begin) * count, call->work.h_before[row],
+               call->work.recurrent_mask[row] + number * count, count);
+}
+
+/* Part `part` of h @ R, or with reset_before of (r * h) @ R, for some rows. */
+static void multiply_state(const rondo_cpu_training *call, rondo_range rows, const float *masked, int part,
+                           int thread) {
+  rondo_cpu_training_part columns = call->recurrent_parts.part[part];
+  int of_h = call->layer->cell == RONDO_GRU && part == call->recurrent_parts.count - 1;
+  int norm = call->layer->layer_norm, reset = of_h && call->layer->reset_before, apart = of_h && !reset && !norm;
+  size_t count = rows.end - rows.begin;
+  float *to = (norm ? call->kept.normal_h : call->kept.gates) + rows.begin * call->columns + columns.begin;
+  float *recurrent = call->kept.recurrent + rows.begin * call->units;
+  rondo_gemm_args args = {.rows = count,
+                          .columns = columns.columns,
                           .depth = call->outputs,
                           .a = {.table = call->work.h_before + rows.begin},
                           .b = call->work.recurrent[part],
-                          .stream = block_floats(call, call->outputs),
+                          .stream = rondo_cpu_training_stream(call, call->outputs),
+                          .c = apart ? rondo_rows_dense(recurrent, call->units) : rondo_rows_dense(to, call->columns),
                           .add = !norm && !apart};
-  float *to = (norm ? call->kept.normal_h : call->kept.gates) + rows.begin * call->columns + parts[part].begin;
-  args.c = rondo_rows_dense(to, call->columns);
-  if (reset) args.a = rondo_rows_dense(call->kept.recurrent + rows.begin * call->units, call->units);
-  if (apart && !norm) args.c = rondo_rows_dense(call->kept.recurrent + rows.begin * call->units, call->units);
+  if (masked) args.a = rondo_rows_dense(masked + (size_t)part * count * call->outputs, call->outputs);
+  if (reset) args.a = rondo_rows_dense(recurrent, call->units);
   rondo_gemm(&call->kernels->gemm, &args, thread, call->threads);
 }
 
@@ -73,37 +117,49 @@ static void multiply_projection(const rondo_cpu_training *call, rondo_range rows
                                 .depth = call->units,
                                 .a = rondo_rows_dense(call->kept.hidden + rows.begin * call->units, call->units),
                                 .b = call->work.projection,
-                                .stream = block_floats(call, call->units),
+                                .stream = rondo_cpu_training_stream(call, call->units),
                                 .c = rondo_rows_dense(call->kept.h + rows.begin * call->outputs, call->outputs)},
              thread, call->threads);
 }
 
-/* This thread's part of some rows. */
-static rondo_range share_rows(const rondo_cpu_training *call, rondo_range rows, int thread) {
-  rondo_range part = rondo_share(rows.end - rows.begin, thread, call->threads);
-  return (rondo_range){rows.begin + part.begin, rows.begin + part.end};
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+/* From x @ W and h to the cells of some rows, of one step or of all that are known. masked: scratch, (K, rows, O). */
+static void run_cells(const rondo_cpu_training *call, rondo_range rows, float *masked, int thread) {
+  rondo_range own = rondo_cpu_training_share(call, rows, thread);
+  int before = call->layer->reset_before, parts = call->recurrent_parts.count;
+  if (!call->work.recurrent_mask) masked = NULL;
+  if (masked) {
+    mask_state(call, rows, masked, thread);
+    rondo_cpu_training_barrier(call);
+  }
+  for (int part = 0; part < parts - before; part++) multiply_state(call, rows, masked, part, thread);
+  rondo_cpu_training_barrier(call);
+  if (before) {
+    rondo_cpu_training_reset(call, own);
+    rondo_cpu_training_barrier(call);
+    multiply_state(call, rows, masked, parts - 1, thread);
+    rondo_cpu_training_barrier(call);
+  }
+  rondo_cpu_training_cells(call, own);
 }
 
 static void forward_step(const rondo_cpu_training *call, rondo_range rows, int thread) {
-  rondo_range own = share_rows(call, rows, thread);
-  int gru = call->layer->cell == RONDO_GRU, before = call->layer->reset_before;
-  multiply_state(call, rows, 0, thread);
-  if (gru && !before) multiply_state(call, rows, 1, thread);
-  rondo_pool_barrier(call->pool);
-  if (before) {
-    rondo_cpu_training_reset(call, own);
-    rondo_pool_barrier(call->pool);
-    multiply_state(call, rows, 1, thread);
-    rondo_pool_barrier(call->pool);
-  }
-  rondo_cpu_training_cells(call, own);
+  run_cells(call, rows, call->work.masked_h, thread);
   if (call->layer->projection_size) {
-    rondo_pool_barrier(call->pool);
+    rondo_cpu_training_barrier(call);
     multiply_projection(call, rows, thread);
-    rondo_pool_barrier(call->pool);
+    rondo_cpu_training_barrier(call);
   }
-  rondo_cpu_training_zone_out(call, own);
-  rondo_pool_barrier(call->pool);
+  rondo_cpu_training_zone_out(call, rondo_cpu_training_share(call, rows, thread));
+  rondo_cpu_training_barrier(call);
+}
+
+/* As every h is there, all rows at once; d_input, which is as large as K times their h, is not in use yet. */
+void rondo_cpu_training_remake(const rondo_cpu_training *call, int thread) {
+  multiply_inputs(call, thread);
+  run_cells(call, (rondo_range){0, call->rows}, call->work.d_input, thread);
+  rondo_cpu_training_barrier(call);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
@@ -153,17 +209,17 @@ void rondo_cpu_training_forward_thread(void *context, int thread) {
   if (thread > 0) rondo_enter_float_mode(); /* the pool's threads do nothing else */
   rondo_range sequences = rondo_share((size_t)call->pass->batch, thread, call->threads);
   rondo_cpu_training_find_rows(call, sequences);
-  pack_weights(call, thread);
-  rondo_pool_barrier(call->pool);
+  rondo_cpu_training_pack(call, thread);
+  rondo_cpu_training_barrier(call);
   multiply_inputs(call, thread);
-  rondo_pool_barrier(call->pool);
   if (call->layer->cell == RONDO_DENSE) {
     rondo_cpu_training_cells(call, rondo_share(call->rows, thread, call->threads));
-    rondo_pool_barrier(call->pool);
   } else {
+    rondo_cpu_training steps = rondo_cpu_training_alone(call, thread);
     for (int s = 0; s < call->schedule.steps; s++)
-      forward_step(call, (rondo_range){call->work.first[s], call->work.first[s + 1]}, thread);
+      forward_step(&steps, rondo_cpu_training_step(&steps, s), call->apart ? 0 : thread);
   }
+  rondo_cpu_training_barrier(call);
   for (size_t r = sequences.begin; r < sequences.end; r++) {
     write_outputs(call, (int)r);
     write_states(call, (int)r);

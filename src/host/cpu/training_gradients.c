@@ -152,8 +152,10 @@ void rondo_cpu_training_reset_gradients(const rondo_cpu_training *call, rondo_ra
   size_t units = call->units;
   for (size_t row = rows.begin; row < rows.end; row++) {
     const float *reset = call->kept.gates + row * call->columns + units, *before = call->work.h_before[row];
-    const float *d = call->work.d_reset + (row - first) * units;
+    const float *mask = call->work.recurrent_mask ? call->work.recurrent_mask[row] + 2 * units : NULL;
+    float *d = call->work.d_reset + (row - first) * units;
     float *dr = call->work.d_input + row * call->columns + units;
+    for (size_t j = 0; mask && j < units; j++) d[j] *= mask[j];
     for (size_t j = 0; j < units; j++) dr[j] = d[j] * before[j];
     scale_gates(call, call->layer->recurrent_activation, row, units, units);
     add_products(call->work.dh + (row - first) * units, d, reset, units);

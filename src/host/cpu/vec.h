@@ -23,6 +23,14 @@ INLINE vec vec_set(float a) {
 INLINE vec vec_load(const float *p) {
   return _mm512_loadu_ps(p);
 }
+INLINE vec vec_load_f16(const uint16_t *p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+INLINE vec vec_load_bf16(const uint16_t *p) { /* each to the upper half of its lane */
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __m512i halves = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p));
+  return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaau, _mm512_slli_epi32(lanes, 16), halves));
+}
 INLINE void vec_store(float *p, vec a) {
   _mm512_storeu_ps(p, a);
 }
@@ -82,6 +90,12 @@ INLINE vec vec_set(float a) {
 INLINE vec vec_load(const float *p) {
   return _mm256_loadu_ps(p);
 }
+INLINE vec vec_load_f16(const uint16_t *p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+INLINE vec vec_load_bf16(const uint16_t *p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+}
 INLINE void vec_store(float *p, vec a) {
   _mm256_storeu_ps(p, a);
 }
@@ -138,6 +152,8 @@ INLINE vec vec_power2(vec n) {
 enum { LANES = 4, ROWS = 2 }; /* 8 sums, 2 broadcasts, 1 of weights and a product in 16 registers */
 typedef float vec __attribute__((vector_size(16)));
 typedef uint32_t vec_bits __attribute__((vector_size(16)));
+typedef int32_t vec_ints __attribute__((vector_size(16)));
+typedef uint16_t vec_halves __attribute__((vector_size(8)));
 INLINE vec vec_set(float a) {
   return (vec){a, a, a, a};
 }
@@ -194,6 +210,23 @@ INLINE vec vec_at_most(float high, vec a) {
 INLINE vec vec_if_at_most(vec a, vec b, vec then, vec otherwise) {
   return vec_where((vec_bits)(a <= b), then, otherwise);
 }
+INLINE vec_bits vec_load_halves(const uint16_t *p) {
+  vec_halves halves;
+  memcpy(&halves, p, sizeof halves);
+  return __builtin_convertvector(halves, vec_bits);
+}
+/* The exponent's bias grows by 112, and by as much again for infinities and NaNs. Numbers below 2^-14 are multiples of
+ * 2^-24, and that is what the last bit of 1/2 counts: no step has a subnormal float, which might count as zero. */
+INLINE vec vec_load_f16(const uint16_t *p) {
+  vec_bits halves = vec_load_halves(p), sign = (halves & 0x8000u) << 16;
+  vec_ints size = (vec_ints)(halves & 0x7fffu);
+  vec_bits bias = 0x38000000u + ((vec_bits)(size > 0x7bff) & 0x38000000u);
+  vec small = (vec)(size + 0x3f000000) - 0.5f, normal = (vec)(((vec_bits)size << 13) + bias);
+  return (vec)((vec_bits)vec_where((vec_bits)(size < 0x400), small, normal) | sign);
+}
+INLINE vec vec_load_bf16(const uint16_t *p) {
+  return (vec)(vec_load_halves(p) << 16);
+}
 /* Adding 1.5 * 2^23 leaves no bits for a fraction. |a| is below 2^22. */
 INLINE vec vec_round(vec a) {
   return (a + 12582912.0f) - 12582912.0f;
@@ -204,9 +237,10 @@ INLINE vec vec_power2(vec n) { /* the integer stands in the low bits of the sum 
 #endif
 
 /* Of the words above: vec_load_first and vec_store_first touch the first `count` lanes (all, from LANES on), the others
- * load as zero. vec_at_least and vec_at_most let a NaN pass. vec_round: to the nearest integer. vec_power2(n): 2^n for
- * integers -126..127, infinity for 128. vec_sign_of(a, s): a, which must not be negative, with the sign of s.
- * vec_if_at_most: then where a <= b, else (NaN, too) otherwise.
+ * load as zero. vec_load_f16 and vec_load_bf16 widen numbers of 16 bits exactly. vec_at_least and vec_at_most let a NaN
+ * pass. vec_round: to the nearest integer. vec_power2(n): 2^n for integers -126..127, infinity for 128.
+ * vec_sign_of(a, s): a, which must not be negative, with the sign of s. vec_if_at_most: then where a <= b, else (NaN,
+ * too) otherwise.
  *
  * Bounds below are relative to the exact value, in u = 2^-24, and hold with and without fused vec_fma; where the exact
  * value is below the smallest normal number, that number bounds the absolute error. The first is derived, to first

@@ -81,6 +81,7 @@ static rondo_status open_handles(rondo_context *ctx, rondo_cuda_state *state) {
   TRY(load_kernels());
   CUDA_TRY(cudaStreamCreateWithFlags(&state->recorder, cudaStreamNonBlocking));
   CUBLAS_TRY(cublasCreate(&state->blas));
+  state->major = device.major;
   state->blas_workspace = workspace_for(device.major);
   state->stream = ctx->desc.stream;
   ctx->variant = ctx->desc.device;
@@ -183,6 +184,8 @@ static const rondo_backend_ops cuda_ops = {
     .adam = rondo_cuda_adam,
     .clip_by_norm = rondo_cuda_clip_by_norm,
     .draw_uniform = rondo_cuda_draw_uniform,
+    .draw_mask = rondo_cuda_draw_mask,
+    .drop = rondo_cuda_drop,
 };
 
 const rondo_core *_Atomic rondo_cuda_core;

@@ -13,6 +13,7 @@ typedef struct rondo_cuda_state {
   size_t blas_workspace; /* bytes that cuBLAS gets from the caller's workspace */
   cudaStream_t stream;   /* where work goes now: the caller's stream, or recorder between capture_begin and _end */
   cudaStream_t recorder; /* graphs are recorded here, so that the caller's stream is not touched */
+  int major;             /* compute capability of the device */
 } rondo_cuda_state;
 
 /* OK for success. Else CUDA's own name and words, in a sentence with the name of the call; a status that tells whether
@@ -72,6 +73,10 @@ rondo_status rondo_cuda_training_prepare(rondo_plan *plan, const rondo_context *
 rondo_status rondo_cuda_training_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
 rondo_status rondo_cuda_training_merge(const rondo_plan *plan, rondo_context *ctx, const rondo_merge_args *args);
 rondo_status rondo_cuda_training_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_gradient *gradient);
+
+/* training_dropout.c */
+rondo_status rondo_cuda_draw_mask(rondo_context *ctx, float *mask, size_t count, const rondo_dropout *how);
+rondo_status rondo_cuda_drop(rondo_context *ctx, float *v, size_t count, const rondo_dropout *how);
 
 /* optimise.c */
 rondo_status rondo_cuda_sgd(rondo_context *ctx, const rondo_sgd_args *args);

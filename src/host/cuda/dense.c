@@ -3,8 +3,8 @@
  *   sums (T, N, H) = x (T, N, F) @ matrix (F, H)     cuBLAS
  *   y = a(sums + bias)                               dense_forward
  *
- * Where rows of x lie evenly, one timestep's after the other's, the product reads them where they are; else hx_gather
- * brings them together first. */
+ * Where rows of x lie evenly, one timestep's after the other's, the product reads them where they are; else, and when
+ * they must be rounded for weights of 16 bits, hx_gather brings them together first. */
 #include "stepwise.h"
 
 /* x of `steps` timesteps from start on as one matrix, row n of timestep t after the other; at NULL: they do not lie
@@ -22,7 +22,7 @@ static rondo_status chunk(rondo_cuda_run *run, int start, int steps) {
   rondo_cuda_matrix x = even_rows(pass, start, steps), matrix = {run->params.matrix, units},
                     sums = {run->parts.gates, units};
   run->step.step = start;
-  if (!x.at) {
+  if (!x.at || rondo_cuda_type(run) != RONDO_F32) {
     TRY(rondo_cuda_gather(run, steps));
     x = (rondo_cuda_matrix){run->parts.hx, run->hx_row};
   }

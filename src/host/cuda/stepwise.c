@@ -9,6 +9,10 @@
  * to where the next step's product reads it: the next row of hx, or the first one when the chunk ends. So nothing is
  * concatenated, copied or cleared in the loop.
  *
+ * With weights of 16 bits hx holds such numbers too, to which the gather rounds x and the cell h, and the products run
+ * on tensor cores with sums in float. c and all other h stay float: where a cell reads the old h itself (a GRU's z * h,
+ * zoneout) it has it from an array of its own. allow_tf32 means nothing then: TF32 would not round such numbers.
+ *
  * Everything is enqueued on one stream, whose order is all the order there is: the cell may write into hx[0] although
  * the gather follows (other columns), and into the row its own product has read. */
 #include "stepwise.h"
@@ -28,15 +32,25 @@ static size_t h_columns(const rondo_layer *layer) {
   return layer->cell == RONDO_DENSE ? 0 : (size_t)rondo_output_size(layer);
 }
 
-/* Floats of a row of hx: [h | x], filled up to a multiple of 4 so that every row starts at 16 bytes, which cuBLAS wants
- * for TF32 and the kernels for moving four floats at a time. The fill is never read. */
-static size_t row_floats(const rondo_layer *layer, size_t inputs) {
-  return (h_columns(layer) + inputs + 3) / 4 * 4;
+/* Numbers of a row of hx: [h | x], filled up so that every row starts at 16 bytes, which cuBLAS wants for tensor cores
+ * and the kernels for moving four numbers at a time. The fill is never read. */
+static size_t row_numbers(rondo_dtype type, const rondo_layer *layer, size_t inputs) {
+  size_t group = 16 / rondo_dtype_bytes(type);
+  return (h_columns(layer) + inputs + group - 1) / group * group;
+}
+
+/* Whether the old h of weights of 16 bits is needed unrounded. */
+static int needs_exact(rondo_dtype type, const rondo_layer *layer) {
+  return type != RONDO_F32 && (layer->cell == RONDO_GRU || layer->zoneout > 0);
 }
 
 /* count * size floats, if wanted. */
 static float *take(rondo_arena *arena, int wanted, size_t count, size_t size) {
   return wanted ? rondo_arena_take(arena, count, rondo_size_mul(size, sizeof(float))) : NULL;
+}
+
+static void *take_of(rondo_dtype type, rondo_arena *arena, size_t count, size_t size) {
+  return rondo_arena_take(arena, count, rondo_size_mul(size, rondo_dtype_bytes(type)));
 }
 
 /* base: NULL measures. A caller's workspace is aligned to RONDO_CALLER_ALIGNMENT only, so the pieces start at the next
@@ -45,15 +59,18 @@ static size_t carve(const rondo_plan *plan, const rondo_layer *layer, size_t inp
                     rondo_cuda_parts *parts) {
   uintptr_t aligned = ((uintptr_t)base + CUBLAS_ALIGNMENT - 1) / CUBLAS_ALIGNMENT * CUBLAS_ALIGNMENT;
   rondo_arena arena = {.base = (unsigned char *)aligned};
-  int lstm = layer->cell == RONDO_LSTM, dense = layer->cell == RONDO_DENSE;
+  rondo_dtype type = plan->desc.weights;
+  int lstm = layer->cell == RONDO_LSTM, dense = layer->cell == RONDO_DENSE, exact = needs_exact(type, layer);
   size_t n = (size_t)plan->desc.max_batch, t = (size_t)plan->desc.max_timesteps, units = (size_t)layer->hidden_size;
   size_t rows = rondo_size_mul((size_t)plan->chunk, n), columns = units * (size_t)rondo_cuda_columns(layer);
   parts->blas = rondo_arena_take(&arena, blas_bytes, 1);
-  parts->hx = take(&arena, 1, rows, row_floats(layer, inputs));
+  int aside = layer->projection_size || (layer->reset_before && !exact);
+  parts->hx = take_of(type, &arena, rows, row_numbers(type, layer, inputs));
   parts->gates = take(&arena, 1, dense ? rows : n, columns);
   parts->recurrent = take(&arena, layer->layer_norm, n, columns);
   parts->c = take(&arena, lstm, n, units);
-  parts->h = take(&arena, layer->projection_size || layer->reset_before, n, units);
+  parts->h = aside ? take_of(type, &arena, n, units) : NULL;
+  parts->exact = take(&arena, exact, n, (size_t)rondo_output_size(layer));
   parts->projected = take(&arena, layer->projection_size, n, (size_t)rondo_output_size(layer));
   parts->row = dense ? NULL : rondo_arena_take(&arena, n, sizeof(rondo_row));
   parts->position = dense ? NULL : rondo_arena_take(&arena, rondo_size_mul(n, t), sizeof(int32_t));
@@ -84,12 +101,13 @@ static int kinds_of(const rondo_plan *plan, kind kinds[5]) {
  * gather stays a small part of the launches, if so many rows are an int. */
 static int chunk_for(const rondo_plan *plan, const kind *kinds, int count) {
   size_t limit = (size_t)32 << 20, least = 8, most = (size_t)plan->desc.max_timesteps, widest = 1;
+  rondo_dtype type = plan->desc.weights;
   for (int i = 0; i < count; i++) {
-    size_t row = row_floats(kinds[i].layer, kinds[i].inputs);
-    if (kinds[i].layer->cell == RONDO_DENSE) row += (size_t)kinds[i].layer->hidden_size;
+    size_t row = row_numbers(type, kinds[i].layer, kinds[i].inputs) * rondo_dtype_bytes(type);
+    if (kinds[i].layer->cell == RONDO_DENSE) row += (size_t)kinds[i].layer->hidden_size * sizeof(float);
     if (row > widest) widest = row;
   }
-  size_t n = (size_t)plan->desc.max_batch, chunk = limit / rondo_size_mul(n, widest * sizeof(float));
+  size_t n = (size_t)plan->desc.max_batch, chunk = limit / rondo_size_mul(n, widest);
   if (chunk < least) chunk = least;
   if (chunk > INT32_MAX / n) chunk = INT32_MAX / n;
   return (int)(chunk < most ? chunk : most);
@@ -105,15 +123,19 @@ static rondo_status check_kind(const kind *kind) {
 }
 
 rondo_status rondo_cuda_stepwise_prepare(rondo_plan *plan, const rondo_context *ctx) {
+  const rondo_cuda_state *state = rondo_cuda_state_of(ctx);
   kind kinds[5];
   int count = kinds_of(plan, kinds);
+  OFFER(plan->desc.weights != RONDO_BF16 || state->major >= 8,
+        "rondo_plan_create: weights RONDO_BF16 is not offered on compute capability %d, only from 8 on, whose tensor "
+        "cores know it",
+        state->major);
   for (int i = 0; i < count; i++) TRY(check_kind(&kinds[i]));
   plan->chunk = chunk_for(plan, kinds, count);
   plan->layer_workspace = 0;
   for (int i = 0; i < count; i++) {
     rondo_cuda_parts parts;
-    size_t blas = rondo_cuda_state_of(ctx)->blas_workspace;
-    size_t bytes = carve(plan, kinds[i].layer, kinds[i].inputs, blas, NULL, &parts);
+    size_t bytes = carve(plan, kinds[i].layer, kinds[i].inputs, state->blas_workspace, NULL, &parts);
     if (bytes > plan->layer_workspace) plan->layer_workspace = bytes;
   }
   snprintf(plan->note, sizeof plan->note, "%d timesteps gathered at a time", plan->chunk);
@@ -126,10 +148,14 @@ rondo_status rondo_cuda_stepwise_prepare(rondo_plan *plan, const rondo_context *
  * transposition asked of it. */
 rondo_status rondo_cuda_product(const rondo_cuda_run *run, int rows, int columns, int inner, rondo_cuda_matrix from,
                                 rondo_cuda_matrix matrix, rondo_cuda_matrix to) {
+  static const cudaDataType_t types[] = {
+      [RONDO_F32] = CUDA_R_32F, [RONDO_F16] = CUDA_R_16F, [RONDO_BF16] = CUDA_R_16BF};
   const float one = 1, zero = 0;
-  cublasComputeType_t compute = run->plan->desc.allow_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  CUBLAS_TRY(cublasGemmEx(run->state->blas, CUBLAS_OP_N, CUBLAS_OP_N, columns, rows, inner, &one, matrix.at, CUDA_R_32F,
-                          matrix.stride, from.at, CUDA_R_32F, from.stride, &zero, to.at, CUDA_R_32F, to.stride, compute,
+  cudaDataType_t type = types[rondo_cuda_type(run)];
+  int tf32 = run->plan->desc.allow_tf32 && type == CUDA_R_32F;
+  cublasComputeType_t compute = tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  CUBLAS_TRY(cublasGemmEx(run->state->blas, CUBLAS_OP_N, CUBLAS_OP_N, columns, rows, inner, &one, matrix.at, type,
+                          matrix.stride, from.at, type, from.stride, &zero, to.at, CUDA_R_32F, to.stride, compute,
                           CUBLAS_GEMM_DEFAULT));
   return RONDO_OK;
 }
@@ -145,10 +171,12 @@ rondo_status rondo_cuda_gather(const rondo_cuda_run *run, int steps) {
                                .x = pass->x,
                                .x_sequence = pass->x_sequence,
                                .x_timestep = pass->x_timestep,
+                               .type = rondo_cuda_type(run),
                                .hx = run->parts.hx,
                                .hx_row = run->hx_row,
                                .with_h = run->step.step == 0 && output > 0,
-                               .h_0 = {pass->h_0, pass->h_stride}};
+                               .h_0 = {pass->h_0, pass->h_stride},
+                               .h = run->parts.exact};
   CUDA_TRY(rondo_hx_gather_cuda(&args, run->state->stream));
   return RONDO_OK;
 }
@@ -161,11 +189,11 @@ static rondo_status recurrence(rondo_cuda_run *run) {
     int left = schedule->steps - start;
     steps = left < run->plan->chunk ? left : run->plan->chunk;
     for (int k = 0; k < steps; k++) {
-      float *hx = run->parts.hx + (size_t)k * rows;
+      void *hx = rondo_cuda_at(run, run->parts.hx, (size_t)k * rows);
       run->step.step = start + k;
       run->step.rows = rondo_schedule_active(schedule, start + k);
       if (k == 0) TRY(rondo_cuda_gather(run, steps));
-      TRY(rondo_cuda_cell(run, hx, k + 1 < steps ? hx + rows : run->parts.hx));
+      TRY(rondo_cuda_cell(run, hx, k + 1 < steps ? rondo_cuda_at(run, hx, rows) : run->parts.hx));
     }
   }
   return rondo_cuda_rows_end(run);
@@ -174,9 +202,10 @@ static rondo_status recurrence(rondo_cuda_run *run) {
 static rondo_status forward(const rondo_plan *plan, const rondo_cuda_state *state, const rondo_pass *pass) {
   const rondo_layer *layer = pass->layer;
   size_t inputs = (size_t)pass->input_size;
-  rondo_cuda_run run = {.plan = plan, .state = state, .pass = pass, .hx_row = (int)row_floats(layer, inputs)};
+  rondo_dtype type = plan->desc.weights;
+  rondo_cuda_run run = {.plan = plan, .state = state, .pass = pass, .hx_row = (int)row_numbers(type, layer, inputs)};
   carve(plan, layer, inputs, state->blas_workspace, pass->workspace, &run.parts);
-  rondo_cuda_params(layer, inputs, pass->params, &run.params);
+  rondo_cuda_params(type, layer, inputs, pass->params, &run.params);
   CUBLAS_TRY(cublasSetStream(state->blas, state->stream)); /* resets the workspace, so ours comes after */
   CUBLAS_TRY(cublasSetWorkspace(state->blas, run.parts.blas, state->blas_workspace));
   return layer->cell == RONDO_DENSE ? rondo_cuda_dense(&run) : recurrence(&run);

@@ -3,6 +3,7 @@
 #define RONDO_CUDA_STEPWISE_H
 
 #include "../../kernels/kernels.h"
+#include "../half.h"
 #include "cuda.h"
 
 /* ---- params.c ---- */
@@ -19,26 +20,30 @@ static inline int rondo_cuda_columns(const rondo_layer *layer) {
 
 /* Shapes in params.c; NULL: the layer has none. Written on the host while packing, read on the device. */
 typedef struct rondo_cuda_params_parts {
-  float *matrix, *bias, *peephole, *projection, *gamma_kernel, *gamma_recurrent, *gamma_cell, *beta_cell;
+  void *matrix, *projection; /* of the plan's type of weights */
+  float *bias, *peephole, *gamma_kernel, *gamma_recurrent, *gamma_cell, *beta_cell;
 } rondo_cuda_params_parts;
 
 /* Carves a block, or on NULL measures it. */
-size_t rondo_cuda_params(const rondo_layer *layer, size_t inputs, const void *base, rondo_cuda_params_parts *parts);
+size_t rondo_cuda_params(rondo_dtype type, const rondo_layer *layer, size_t inputs, const void *base,
+                         rondo_cuda_params_parts *parts);
 
 /* ---- one layer and direction of one call ---- */
 
 /* The workspace, carved (stepwise.c). NULL: the layer has no use for it. */
 typedef struct rondo_cuda_parts {
   void *blas;        /* cuBLAS's own */
-  float *hx;         /* (chunk, N, row): rows [h | x] */
+  void *hx;          /* (chunk, N, row): rows [h | x], of the type of weights */
   float *gates;      /* (N, K), DENSE (chunk, N, H): products */
   float *recurrent;  /* (N, K): h @ R of layer_norm */
   float *c;          /* (N, H) */
-  float *h;          /* (N, H): h before its projection; with reset_before, the old h */
+  void *h;           /* (N, H): h before its projection, of the type of weights; with reset_before, the old h */
+  float *exact;      /* (N, O): with weights of 16 bits h, where cells need more of the old one than is in hx */
   float *projected;  /* (N, O) */
   rondo_row *row;    /* (N) */
   int32_t *position; /* (N, T) */
   uint32_t *bits;    /* (N, ceil(T / 32)) */
+  float *masked;     /* (K / H, N, row): rows for each gate; training with recurrent_dropout */
 } rondo_cuda_parts;
 
 typedef struct rondo_cuda_run {
@@ -48,12 +53,22 @@ typedef struct rondo_cuda_run {
   rondo_cuda_params_parts params;
   rondo_cuda_parts parts;
   rondo_step step; /* row and position of this call; rows and step of the step at hand */
-  int hx_row;      /* floats */
+  int hx_row;      /* numbers */
 } rondo_cuda_run;
 
-/* to (rows, columns) = from (rows, inner) @ matrix (inner, columns), row-major with floats from row to row as given. */
+static inline rondo_dtype rondo_cuda_type(const rondo_cuda_run *run) {
+  return run->plan->desc.weights;
+}
+
+/* Number `index` of an array of the type of weights. */
+static inline void *rondo_cuda_at(const rondo_cuda_run *run, void *array, size_t index) {
+  return (unsigned char *)array + index * rondo_dtype_bytes(rondo_cuda_type(run));
+}
+
+/* to (rows, columns) = from (rows, inner) @ matrix (inner, columns), row-major with numbers from row to row as given:
+ * floats in to, those of the type of weights in the others. */
 typedef struct rondo_cuda_matrix {
-  float *at;
+  void *at;
   int stride;
 } rondo_cuda_matrix;
 rondo_status rondo_cuda_product(const rondo_cuda_run *run, int rows, int columns, int inner, rondo_cuda_matrix from,
@@ -62,8 +77,12 @@ rondo_status rondo_cuda_product(const rondo_cuda_run *run, int rows, int columns
 /* x (and before the first step h_0) of the next `steps` steps from run->step on into hx. */
 rondo_status rondo_cuda_gather(const rondo_cuda_run *run, int steps);
 
-/* ---- cells.c: one step; hx its rows, h_next those of the next one ---- */
-rondo_status rondo_cuda_cell(const rondo_cuda_run *run, float *hx, float *h_next);
+/* ---- cells.c: one step; hx its rows, next those of the next one ---- */
+rondo_status rondo_cuda_cell(const rondo_cuda_run *run, void *hx, void *next);
+
+/* ---- training_dropout.c: gates = [h | x] @ [R; W], or with layer_norm apart, each gate's rows with its masks ---- */
+rondo_status rondo_cuda_project_masked(const rondo_cuda_run *run, const float *hx, int first, int count);
+rondo_status rondo_cuda_project_masked_apart(const rondo_cuda_run *run, const float *hx);
 
 /* ---- dense.c: the whole pass ---- */
 rondo_status rondo_cuda_dense(rondo_cuda_run *run);

@@ -1,10 +1,11 @@
 /* training.c - training plans: memory, forward that keeps what backward needs, merging.
  *
  * Forward is that of stepwise.c on the plain matrices of canonical.h: the same kernels, and per timestep the same one
- * cuBLAS product and one kernel (cells.c has what options add). It keeps what these read anyway: the rows [h | x], and
- * the products that the cell is given. Per call there is one hx_gather for each run of steps with equally many rows:
- * one without lengths and mask, else as many as there are different lengths; and for a GRU gru_spread, which makes the
- * spread matrix (params.c) and the sums of its biases. Backward is in training_backward.c. */
+ * cuBLAS product and one kernel (cells.c has what options add, training_dropout.c what dropout does). It keeps what
+ * these read anyway: the rows [h | x], and but for recompute the products that the cell is given. Per call there is one
+ * hx_gather for each run of steps with equally many rows: one without lengths and mask, else as many as there are
+ * different lengths; and for a GRU gru_spread, which makes the spread matrix (params.c) and the sums of its biases.
+ * Backward is in training_backward.c. */
 #include "training.h"
 
 #include <stdio.h>
@@ -47,7 +48,8 @@ size_t rondo_cuda_keep(const rondo_plan *plan, const rondo_layer *layer, size_t 
   size_t n = (size_t)plan->desc.max_batch, t = (size_t)plan->desc.max_timesteps, units = (size_t)layer->hidden_size;
   size_t rows = rondo_size_mul(n, t);
   kept->hx = take(&arena, 1, rows, rondo_cuda_kept_row(layer, inputs));
-  kept->gates = take(&arena, !layer->layer_norm, rows, (size_t)rondo_cuda_columns(layer) * units);
+  kept->gates =
+      take(&arena, !layer->layer_norm && !plan->desc.recompute, rows, (size_t)rondo_cuda_columns(layer) * units);
   kept->h = take(&arena, layer->projection_size || layer->reset_before, rows, units);
   kept->row = dense ? NULL : rondo_arena_take(&arena, n, sizeof(rondo_row));
   kept->position = dense ? NULL : rondo_arena_take(&arena, rows, sizeof(int32_t));
@@ -68,11 +70,14 @@ static size_t carve_forward(const rondo_plan *plan, const rondo_layer *layer, si
   size_t n = (size_t)plan->desc.max_batch, t = (size_t)plan->desc.max_timesteps, units = (size_t)layer->hidden_size;
   size_t columns = (size_t)rondo_gates(layer) * units, output = (size_t)rondo_output_size(layer);
   *f = (forward_scratch){.parts = {.blas = rondo_arena_take(&arena, blas_bytes, 1)}};
-  f->parts.gates = take(&arena, layer->layer_norm, n, columns);
+  f->parts.gates = take(&arena, layer->layer_norm || plan->desc.recompute, dense ? rondo_size_mul(n, t) : n,
+                        (size_t)rondo_cuda_columns(layer) * units);
   f->parts.recurrent = take(&arena, layer->layer_norm, n, columns);
   f->parts.c = take(&arena, layer->cell == RONDO_LSTM, n, units);
   f->parts.projected = take(&arena, layer->projection_size, n, output);
   f->parts.bits = dense ? NULL : rondo_arena_take(&arena, rondo_size_mul(n, (t + 31) / 32), sizeof(uint32_t));
+  f->parts.masked = take(&arena, rondo_cuda_masks_h(layer), rondo_size_mul((size_t)rondo_cuda_columns(layer), n),
+                         rondo_cuda_kept_row(layer, inputs));
   f->matrix = take(&arena, rondo_cuda_is_spread(layer), output + inputs, 4 * units);
   f->bias = take(&arena, gru || layer->no_bias, gru ? 4 : (size_t)rondo_gates(layer), units);
   return rondo_size_add(arena.used, CUBLAS_ALIGNMENT);
@@ -82,6 +87,7 @@ size_t rondo_cuda_scratch_of(const rondo_plan *plan, const rondo_layer *layer, s
                              void *base, rondo_cuda_scratch *s) {
   rondo_arena arena = aligned_arena(base);
   int norm = layer->layer_norm != 0, lstm = layer->cell == RONDO_LSTM, gru = layer->cell == RONDO_GRU;
+  int again = plan->desc.recompute != 0, masks = rondo_cuda_masks_h(layer);
   size_t n = (size_t)plan->desc.max_batch, rows = rondo_size_mul(n, (size_t)plan->desc.max_timesteps);
   size_t units = (size_t)layer->hidden_size, columns = (size_t)rondo_gates(layer) * units;
   size_t output = rondo_cuda_h_columns(layer);
@@ -92,9 +98,10 @@ size_t rondo_cuda_scratch_of(const rondo_plan *plan, const rondo_layer *layer, s
   s->old = take(&arena, lstm, rows, units);
   s->fresh = take(&arena, lstm && (norm || layer->peephole), rows, units);
   s->normal = take(&arena, lstm && norm, rows, units);
-  s->gates = take(&arena, norm, rows, columns);
+  s->gates = take(&arena, norm || again, rows, (size_t)rondo_cuda_columns(layer) * units);
   s->recurrent = take(&arena, norm, rows, columns);
   for (int i = 0; i < 3; i++) s->scales[i] = take(&arena, norm && (i < 2 || lstm), rows, 1);
+  s->matrix = take(&arena, again && rondo_cuda_is_spread(layer), output + inputs, 4 * units);
   s->bias = take(&arena, gru, 4, units);
   s->dgates = take(&arena, 1, rows, columns);
   s->drecurrent = take(&arena, gru && !layer->reset_before, rows, columns);
@@ -104,6 +111,8 @@ size_t rondo_cuda_scratch_of(const rondo_plan *plan, const rondo_layer *layer, s
   s->dhidden = take(&arena, layer->projection_size || layer->reset_before, n, units);
   s->dx = take(&arena, 1, rows, inputs);
   s->sums = take(&arena, 1, RONDO_CUDA_PARTS, columns);
+  s->masked = take(&arena, masks || (again && layer->reset_before), rows, rondo_cuda_kept_row(layer, inputs));
+  s->dcopies = take(&arena, masks, rondo_size_mul((size_t)rondo_gates(layer), n), output);
   return rondo_size_add(arena.used, CUBLAS_ALIGNMENT);
 }
 
@@ -207,6 +216,7 @@ static rondo_status recurrence(rondo_cuda_run *run, const rondo_cuda_kept *kept)
     run->step.rows = rondo_schedule_active(schedule, start);
     run->step.step = start;
     TRY(gather(run, steps, kept->hx + first * row));
+    TRY(rondo_cuda_mask_x(run, steps, kept->hx + first * row));
     for (; run->step.step < start + steps; run->step.step++, first += (size_t)run->step.rows) {
       float *hx = kept->hx + first * row;
       if (kept->gates) run->parts.gates = kept->gates + first * columns;
@@ -220,14 +230,15 @@ static rondo_status recurrence(rondo_cuda_run *run, const rondo_cuda_kept *kept)
 static rondo_status dense(rondo_cuda_run *run, const rondo_cuda_kept *kept) {
   const rondo_pass *pass = run->pass;
   int units = pass->hidden_size;
+  if (kept->gates) run->parts.gates = kept->gates;
   run->step = (rondo_step){.rows = pass->batch, .timesteps = pass->timesteps};
   TRY(gather(run, pass->timesteps, kept->hx));
-  rondo_cuda_matrix x = {kept->hx, run->hx_row}, matrix = {run->params.matrix, units}, sums = {kept->gates, units};
+  rondo_cuda_matrix x = {kept->hx, run->hx_row}, matrix = {run->params.matrix, units}, sums = {run->parts.gates, units};
   TRY(rondo_cuda_product(run, pass->batch * pass->timesteps, units, pass->input_size, x, matrix, sums));
   rondo_dense_forward_args args = {.batch = pass->batch,
                                    .timesteps = pass->timesteps,
                                    .units = units,
-                                   .sums = kept->gates,
+                                   .sums = run->parts.gates,
                                    .bias = run->params.bias,
                                    .activation = pass->layer->activation,
                                    .y = pass->y,

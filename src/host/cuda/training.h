@@ -16,7 +16,7 @@ typedef struct rondo_cuda_arrays {
 /* The reserve of a pass, carved. M: rows of all steps, N * T at most. NULL: the layer has no use for it. */
 typedef struct rondo_cuda_kept {
   float *hx;         /* (M, row): rows [h | x]; with reset_before [r h | x]; DENSE: x */
-  float *gates;      /* (M, K): products as the cell was given them; with layer_norm they are made again */
+  float *gates;      /* (M, K): products as the cell was given them; with layer_norm or recompute they are made again */
   float *h;          /* (M, H): h ahead of its projection; with reset_before the old h */
   rondo_row *row;    /* (N) */
   int32_t *position; /* (N, T) */
@@ -29,8 +29,10 @@ typedef struct rondo_cuda_scratch {
   float *c;                   /* (N, H): LSTM, see lstm_replay_forward */
   float *old, *fresh;         /* (M, H): LSTM, c before each step; with layer_norm and peephole c' of it, */
   float *normal;              /* (M, H): and with layer_norm its normalisation */
-  float *gates, *recurrent;   /* (M, G*H): layer_norm, x @ W and h @ R, normalised */
+  float *gates;               /* (M, K): recompute, the products again; layer_norm, x @ W, normalised */
+  float *recurrent;           /* (M, G*H): layer_norm, h @ R, normalised */
   float *scales[3];           /* (M): layer_norm, of gates, recurrent and fresh */
+  float *matrix;              /* (O + F, 4H): recompute of the default GRU */
   float *bias;                /* (4H): GRU */
   float *dgates, *drecurrent; /* (M, G*H): by the sums of x and of h; drecurrent: GRU, where they differ */
   float *dproduct;            /* (M, G*H): layer_norm, by h @ R */
@@ -39,6 +41,8 @@ typedef struct rondo_cuda_scratch {
   float *dhidden;             /* (N, H): by h ahead of its projection; with reset_before by r h */
   float *dx;                  /* (M, F) */
   float *sums;                /* (RONDO_CUDA_PARTS, G*H) */
+  float *masked;              /* (M, row): recurrent_dropout, rows for one gate; and with reset_before [h | x] */
+  float *dcopies;             /* (G, N, O): recurrent_dropout, by h on its way to each gate */
 } rondo_cuda_scratch;
 
 enum { RONDO_CUDA_PARTS = 64 }; /* the most that a sum over rows is cut in */
@@ -85,6 +89,11 @@ static inline int rondo_cuda_equal_steps(const rondo_schedule *s, int start) {
   return end - start;
 }
 
+/* Whether h is multiplied by masks on its way into products: see training_dropout.c. */
+static inline int rondo_cuda_masks_h(const rondo_layer *layer) {
+  return layer->recurrent_dropout > 0;
+}
+
 /* ---- training_backward.c ---- */
 
 /* A row-major matrix, or what stands for one: its transpose. */
@@ -96,6 +105,30 @@ typedef struct rondo_cuda_operand {
 /* to (rows, columns) = a (rows, inner) @ b (inner, columns) + beta * to. */
 rondo_status rondo_cuda_multiply(const rondo_cuda_back *back, int rows, int columns, int inner, rondo_cuda_operand a,
                                  rondo_cuda_operand b, float beta, rondo_cuda_matrix to);
+
+/* ---- training_dropout.c ---- */
+
+/* x of `steps` steps from run->step on becomes masked where it stands, when only x has masks. */
+rondo_status rondo_cuda_mask_x(const rondo_cuda_run *run, int steps, float *hx);
+
+/* Into scratch.masked: [h | x] of all rows on their way to gate `gate`; x is that of kept.hx. */
+rondo_status rondo_cuda_mask_all(const rondo_cuda_back *back, rondo_const_rows h, int gate);
+
+/* By the h of the step at hand: dh (R, O) = or += the sum of d_g @ R_g^T * mask_g over so many gates from `first` on,
+ * whose d_g begin at by_h. */
+rondo_status rondo_cuda_masked_to_h(const rondo_cuda_back *back, const float *by_h, int first, int gates, int add,
+                                    float *dh);
+
+/* scratch.dx = the sum over gates of d_g @ W_g^T * mask_g. */
+rondo_status rondo_cuda_masked_dx(const rondo_cuda_back *back);
+
+/* ---- training_again.c: the products that forward gave the cell, of all rows once more, into scratch ---- */
+rondo_status rondo_cuda_products_again(const rondo_cuda_back *back);
+
+/* The products of all rows, kept or made again. */
+static inline const float *rondo_cuda_gates_of(const rondo_cuda_back *back) {
+  return back->scratch.gates ? back->scratch.gates : back->kept.gates;
+}
 
 /* ---- training_cells.c: before the steps; and the step at hand ---- */
 rondo_status rondo_cuda_cell_prepare(const rondo_cuda_back *back);

@@ -86,10 +86,11 @@ static rondo_status dense(rondo_cuda_back *back) {
   const rondo_pass *pass = back->pass;
   back->step = (rondo_step){.timesteps = pass->timesteps};
   back->rows = pass->batch * pass->timesteps;
+  if (!back->kept.gates) TRY(rondo_cuda_products_again(back));
   rondo_dense_backward_args args = {.batch = pass->batch,
                                     .timesteps = pass->timesteps,
                                     .units = pass->hidden_size,
-                                    .sums = back->kept.gates,
+                                    .sums = rondo_cuda_gates_of(back),
                                     .bias = back->params.at[RONDO_BIAS],
                                     .activation = pass->layer->activation,
                                     .dy = g->dy,

@@ -6,8 +6,9 @@
  *   LSTM with projection_size    one more, dh' = dprojected (R, O) @ P^T         one more
  *   GRU with reset_before        dreset = du @ R_h^T, dh += (dz, dr) @ R_zr^T    2
  *
- * Ahead of the steps: a GRU has one small kernel, for its biases, an LSTM lstm_replay for each run of steps with
- * equally many rows, and layer_norm two products and two kernels over all rows, of an LSTM three. */
+ * With recurrent_dropout each product of h has one more kernel (training_dropout.c). Ahead of the steps: a GRU has one
+ * small kernel, for its biases, an LSTM lstm_replay for each run of steps with equally many rows, recompute one product
+ * over all rows (training_again.c), and layer_norm two and two kernels, of an LSTM three. */
 #include "training.h"
 
 /* ---- What the kernels share -------------------------------------------------------------------------------------- */
@@ -44,7 +45,7 @@ static rondo_lstm_sums sums_of(const rondo_cuda_back *back, size_t first) {
   const rondo_cuda_scratch *s = &back->scratch;
   size_t columns = (size_t)back->columns;
   return (rondo_lstm_sums){.hidden_size = back->pass->hidden_size,
-                           .gates = row_at(s->gates ? s->gates : back->kept.gates, first, columns),
+                           .gates = rondo_cuda_gates_of(back) + first * columns,
                            .recurrent = row_at(s->recurrent, first, columns),
                            .bias = back->params.at[RONDO_BIAS],
                            .peephole = back->params.at[RONDO_PEEPHOLE],
@@ -59,20 +60,6 @@ static rondo_status normalize(const rondo_cuda_back *back, int columns, const fl
   rondo_norm_forward_args args = {back->rows, columns, v, normal, scale};
   CUDA_TRY(rondo_norm_forward_cuda(&args, back->state->stream));
   return RONDO_OK;
-}
-
-/* x @ W and h @ R of all rows once more: forward used the place of its own for other things. */
-static rondo_status normalize_products(const rondo_cuda_back *back) {
-  const rondo_cuda_scratch *s = &back->scratch;
-  int output = back->pass->output_size, columns = back->columns;
-  rondo_cuda_operand h = {back->kept.hx, back->hx_row, 0}, x = {back->kept.hx + output, back->hx_row, 0};
-  rondo_cuda_operand w = {back->params.at[RONDO_KERNEL], columns, 0};
-  rondo_cuda_operand r = {back->params.at[RONDO_RECURRENT_KERNEL], columns, 0};
-  rondo_cuda_matrix gates = {s->gates, columns}, recurrent = {s->recurrent, columns};
-  TRY(rondo_cuda_multiply(back, back->rows, columns, back->pass->input_size, x, w, 0, gates));
-  TRY(rondo_cuda_multiply(back, back->rows, columns, output, h, r, 0, recurrent));
-  TRY(normalize(back, columns, s->gates, s->gates, s->scales[0]));
-  return normalize(back, columns, s->recurrent, s->recurrent, s->scales[1]);
 }
 
 static rondo_status replay(const rondo_cuda_back *back) {
@@ -95,11 +82,15 @@ static rondo_status replay(const rondo_cuda_back *back) {
   return RONDO_OK;
 }
 
-static rondo_status gru_bias(const rondo_cuda_back *back) {
-  rondo_gru_spread_args args = {.output_size = back->pass->output_size,
+/* And the matrix, where products are made again. */
+static rondo_status gru_spread(const rondo_cuda_back *back) {
+  rondo_gru_spread_args args = {.rows = back->pass->output_size + back->pass->input_size,
+                                .output_size = back->pass->output_size,
                                 .hidden_size = back->pass->hidden_size,
+                                .kernels = back->params.at[RONDO_RECURRENT_KERNEL],
                                 .kernel_bias = back->params.at[RONDO_BIAS],
                                 .recurrent_bias = back->params.at[RONDO_RECURRENT_BIAS],
+                                .matrix = back->scratch.matrix,
                                 .bias = back->scratch.bias};
   CUDA_TRY(rondo_gru_spread_cuda(&args, back->state->stream));
   return RONDO_OK;
@@ -108,8 +99,10 @@ static rondo_status gru_bias(const rondo_cuda_back *back) {
 rondo_status rondo_cuda_cell_prepare(const rondo_cuda_back *back) {
   const rondo_layer *layer = back->pass->layer;
   const rondo_cuda_scratch *s = &back->scratch;
-  if (layer->layer_norm) TRY(normalize_products(back));
-  if (layer->cell == RONDO_GRU) return gru_bias(back);
+  if (layer->cell == RONDO_GRU) TRY(gru_spread(back));
+  if (!back->kept.gates) TRY(rondo_cuda_products_again(back));
+  if (layer->layer_norm) TRY(normalize(back, back->columns, s->gates, s->gates, s->scales[0]));
+  if (layer->layer_norm) TRY(normalize(back, back->columns, s->recurrent, s->recurrent, s->scales[1]));
   if (layer->cell != RONDO_LSTM) return RONDO_OK;
   TRY(replay(back));
   return layer->layer_norm ? normalize(back, back->pass->hidden_size, s->fresh, s->normal, s->scales[2]) : RONDO_OK;
@@ -120,7 +113,9 @@ rondo_status rondo_cuda_cell_prepare(const rondo_cuda_back *back) {
 /* dh (R, O) = by_h (R, inner) @ R^T of columns `column` and on; beta 1: beside what the cell has left there. The step
  * before the first one is h_0, which may not be asked for. */
 static rondo_status to_h(const rondo_cuda_back *back, const float *by_h, int inner, int column, float beta, float *dh) {
-  int output = back->pass->output_size, columns = back->columns;
+  int output = back->pass->output_size, columns = back->columns, units = back->pass->hidden_size;
+  if (back->pass->recurrent_mask)
+    return rondo_cuda_masked_to_h(back, by_h, column / units, inner / units, beta != 0, dh);
   rondo_cuda_operand a = {by_h, columns, 0}, r = {back->params.at[RONDO_RECURRENT_KERNEL] + column, columns, 1};
   return rondo_cuda_multiply(back, back->step.rows, output, inner, a, r, beta, (rondo_cuda_matrix){dh, output});
 }
@@ -208,21 +203,20 @@ static rondo_status gru(const rondo_cuda_back *back) {
   const rondo_layer *layer = back->pass->layer;
   const rondo_cuda_scratch *s = &back->scratch;
   size_t first = back->first, units = (size_t)back->pass->hidden_size, columns = (size_t)back->columns;
-  size_t kept_columns = (size_t)rondo_cuda_columns(layer) * units;
-  rondo_gru_cell_backward_args args = {
-      .step = back->step,
-      .hidden_size = back->pass->hidden_size,
-      .gates = s->gates ? row_at(s->gates, first, columns) : row_at(back->kept.gates, first, kept_columns),
-      .recurrent = row_at(s->recurrent, first, columns),
-      .bias = s->bias,
-      .gamma_kernel = back->params.at[RONDO_GAMMA_KERNEL],
-      .gamma_recurrent = back->params.at[RONDO_GAMMA_RECURRENT],
-      .options = options_of(layer),
-      .reset_before = layer->reset_before != 0,
-      .h = {row_at(back->kept.hx, first, (size_t)back->hx_row), back->hx_row},
-      .output = output_of(back),
-      .dgates = row_at(s->dgates, first, columns),
-      .drecurrent = row_at(s->drecurrent, first, columns)};
+  size_t given = (size_t)rondo_cuda_columns(layer) * units;
+  rondo_gru_cell_backward_args args = {.step = back->step,
+                                       .hidden_size = back->pass->hidden_size,
+                                       .gates = rondo_cuda_gates_of(back) + first * given,
+                                       .recurrent = row_at(s->recurrent, first, columns),
+                                       .bias = s->bias,
+                                       .gamma_kernel = back->params.at[RONDO_GAMMA_KERNEL],
+                                       .gamma_recurrent = back->params.at[RONDO_GAMMA_RECURRENT],
+                                       .options = options_of(layer),
+                                       .reset_before = layer->reset_before != 0,
+                                       .h = {row_at(back->kept.hx, first, (size_t)back->hx_row), back->hx_row},
+                                       .output = output_of(back),
+                                       .dgates = row_at(s->dgates, first, columns),
+                                       .drecurrent = row_at(s->drecurrent, first, columns)};
   if (layer->reset_before) args.h = (rondo_const_rows){row_at(back->kept.h, first, units), back->pass->hidden_size};
   CUDA_TRY(rondo_gru_cell_backward_cuda(&args, back->state->stream));
   return layer->reset_before ? through_reset(back, args.gates, args.h.at, args.dgates)
@@ -233,7 +227,7 @@ static rondo_status rnn(const rondo_cuda_back *back) {
   size_t at = back->first * (size_t)back->columns;
   rondo_rnn_cell_backward_args args = {.step = back->step,
                                        .hidden_size = back->pass->hidden_size,
-                                       .gates = back->kept.gates + at,
+                                       .gates = rondo_cuda_gates_of(back) + at,
                                        .bias = back->params.at[RONDO_BIAS],
                                        .options = options_of(back->pass->layer),
                                        .output = output_of(back),

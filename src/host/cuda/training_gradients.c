@@ -5,6 +5,8 @@
  *   db += the sums of dgates over its rows          two kernels, also for each of the small arrays
  *   dx = dgates @ W^T (M, F)                        one product, then dx_scatter to the rows of dx
  *
+ * with recurrent_dropout each for one gate after the other, as each has masks of its own.
+ *
  * Everything is added to dparams, which the call has set to zeros unless it accumulates. */
 #include "training.h"
 
@@ -71,6 +73,22 @@ static rondo_status kernels_of_reset_before(const rondo_cuda_back *back, float *
                  back->dparams.at[RONDO_KERNEL], columns);
 }
 
+/* Each gate was given other rows. dR and dW lie together, so where d is the same for both they are one product. */
+static rondo_status kernels_of_masked(const rondo_cuda_back *back, const float *by_h, float *dr) {
+  const rondo_pass *pass = back->pass;
+  const rondo_cuda_scratch *s = &back->scratch;
+  int output = pass->output_size, inputs = pass->input_size, row = back->hx_row;
+  int columns = back->columns, width = columns / pass->masks, apart = by_h != s->dgates;
+  float *dw = back->dparams.at[RONDO_KERNEL];
+  for (int g = 0; g < pass->masks; g++) {
+    int at = g * width, saved = pass->layer->reset_before && g < 2;
+    TRY(rondo_cuda_mask_all(back, saved ? rows_of(back->kept.h, output) : rows_of(back->kept.hx, row), g));
+    TRY(product(back, apart ? output : output + inputs, width, rows_of(s->masked, row), by_h + at, dr + at, columns));
+    if (apart) TRY(product(back, inputs, width, rows_of(s->masked + output, row), s->dgates + at, dw + at, columns));
+  }
+  return RONDO_OK;
+}
+
 static rondo_status kernels(const rondo_cuda_back *back) {
   const rondo_layer *layer = back->pass->layer;
   const rondo_cuda_scratch *s = &back->scratch;
@@ -78,6 +96,7 @@ static rondo_status kernels(const rondo_cuda_back *back) {
   float *dr = back->dparams.at[RONDO_RECURRENT_KERNEL], *dw = back->dparams.at[RONDO_KERNEL];
   const float *by_h = s->dproduct ? s->dproduct : s->drecurrent;
   rondo_const_rows hx = rows_of(back->kept.hx, back->hx_row), x = rows_of(back->kept.hx + output, back->hx_row);
+  if (back->pass->recurrent_mask) return kernels_of_masked(back, by_h ? by_h : s->dgates, dr);
   if (layer->reset_before) return kernels_of_reset_before(back, dr);
   if (!by_h) return product(back, output + inputs, columns, hx, s->dgates, dr ? dr : dw, columns);
   TRY(product(back, output, columns, hx, by_h, dr, columns));
@@ -125,6 +144,10 @@ static rondo_status scatter(const rondo_cuda_back *back) {
 
 static rondo_status inputs(const rondo_cuda_back *back) {
   int columns = back->columns, count = back->pass->input_size;
+  if (back->pass->input_mask) {
+    TRY(rondo_cuda_masked_dx(back));
+    return scatter(back);
+  }
   rondo_cuda_operand a = {back->scratch.dgates, columns, 0}, w = {back->params.at[RONDO_KERNEL], columns, 1};
   TRY(rondo_cuda_multiply(back, back->rows, count, columns, a, w, 0, (rondo_cuda_matrix){back->scratch.dx, count}));
   return scatter(back);
