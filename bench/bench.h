@@ -3,6 +3,7 @@
 #define BENCH_BENCH_H
 
 #include "limits.h"
+#include "recording.h"
 #include "shapes.h"
 #include "subject.h"
 #include "timing.h"
@@ -56,15 +57,19 @@ typedef struct speech {
   int frames;
   double error, error_exact; /* largest difference of h from the recorded floats, and from the recorded doubles */
   double recorder_error;     /* of the recorded floats from the recorded doubles */
-  double bound;              /* for error_exact, from the recording; 2, which is none: with rounded weights */
+  double bound;              /* for error_exact, from the recording; infinite: where weights or factors are rounded */
+  double share;              /* largest error of a frame by itself as a share of its bound; above 1 is wrong */
   spread frame;              /* seconds: one frame copied in, one step, h copied out */
 } speech;
 
 /* problems.c: checks and times. When it fails, or is not offered (RONDO_UNSUPPORTED), the reason is in the result. */
 rondo_status problem_measure(result *r, rondo_context *ctx, const options *o, limits *l);
 
-/* speech.c */
+/* speech.c. The second streams only: h and c (F + 1, H) receive the state before the first frame, and after each. The
+ * layer and the sizes of desc are set there. */
 rondo_status speech_measure(speech *s, rondo_context *ctx, const options *o, char *message, size_t size);
+rondo_status speech_states(const recording *r, rondo_context *ctx, const rondo_plan_desc *desc, float *h, float *c);
+int speech_wrong(const speech *s);
 
 /* worker.c: answers one line of stdin after the other until it ends. */
 void worker_run(const options *o);

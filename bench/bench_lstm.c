@@ -145,6 +145,10 @@ static exit_code read_options(options *o, int argc, char **argv) {
     if (!problem_parse(&p, shape_problem(o->problems[i]), message, sizeof message))
       return refuse("%s is neither a name of --list nor a problem string: %s", o->problems[i], message);
     if (o->ragged && p.mask) return refuse("--lengths is not for %s, which has a mask", o->problems[i]);
+    if (o->ragged && !problem_has_state(&p))
+      return refuse("--lengths is not for %s: dense, it skips no timestep", o->problems[i]);
+    if (!o->training && problem_trains(&p))
+      return refuse("%s has dropout or recompute, which are for --training", o->problems[i]);
   }
   if (o->worker && o->problem_count) return refuse("--worker takes its problems from stdin, not %s", o->problems[0]);
   return check_training(o);
@@ -230,7 +234,7 @@ static exit_code run_speech(run *r) {
     return status == RONDO_BAD_FILE || status == RONDO_UNSUPPORTED ? EXIT_USAGE : EXIT_WRONG;
   }
   report_speech(r->text, &r->speech);
-  return r->speech.error_exact <= r->speech.bound ? EXIT_FINE : EXIT_WRONG;
+  return speech_wrong(&r->speech) ? EXIT_WRONG : EXIT_FINE;
 }
 
 static exit_code write_json(const run *r) {

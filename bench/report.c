@@ -51,9 +51,9 @@ static double least_seconds(const result *r) {
 
 void report_row(FILE *out, const result *r, int width, int frozen) {
   char sequences[32], timesteps[32], gflops[32], middle[32] = "-", bound[32] = "-", part[64];
-  if (frozen)
+  if (r->frozen.count)
     snprintf(middle, sizeof middle, "%.4f", r->frozen.median * 1e3);
-  else if (r->limit_seconds > 0)
+  else if (!frozen && r->limit_seconds > 0)
     snprintf(middle, sizeof middle, "%.0f%% %-7s", 100 * r->limit_seconds / r->plain.least, r->limit_of);
   if (r->check.timesteps) snprintf(bound, sizeof bound, "%.1f%%", 100 * r->check.share);
   fprintf(out, "%-*s %10.4f %10.4f %11s %11s %9s %13s %9.1e %6s  %s%s\n", width, r->name, r->plain.median * 1e3,
@@ -96,7 +96,8 @@ static const char training_note[] =
     "or\n"
     "a gradient from the reference, whose sums are in double, as a share of the largest number of its array. bound: "
     "that\n"
-    "as a share of what independent roundings of float may come to; above 100% is wrong.\n";
+    "as a share of what independent roundings may come to; above 100% is wrong; not judged where that is over a "
+    "tenth.\n";
 
 void report_notes(FILE *out, const result *results, int count, int width, int frozen) {
   int training = 0;
@@ -118,11 +119,13 @@ void report_notes(FILE *out, const result *results, int count, int width, int fr
 void report_speech(FILE *out, const speech *s) {
   fprintf(out, "\nreal speech: %s\n", s->model);
   fprintf(out, "  plan        %s\n", s->plan);
-  const char *judged = s->bound >= 2 ? ", with rounded weights" : "";
   fprintf(out,
           "  difference  %.1e at most from the recorded outputs of %d frames; %.1e from the same in double%s\n"
-          "              (the recording itself: %.1e)\n",
-          s->error, s->frames, s->error_exact, s->error_exact <= s->bound ? judged : ", WRONG", s->recorder_error);
+          "              (the recording itself: %.1e%s)\n"
+          "  bound       %.1f%% of what rounding may add to h and c in a frame%s\n",
+          s->error, s->frames, s->error_exact, s->error_exact <= s->bound ? "" : ", WRONG", s->recorder_error,
+          isfinite(s->bound) ? "" : "; it rounds no weights or factors, so this is not judged", 100 * s->share,
+          s->share <= 1 ? "" : ", WRONG");
   fprintf(out,
           "  a frame     %.2f us median, %.2f us least, 99%% within %.2f us; %d frames, one a call, state carried\n",
           s->frame.median * 1e6, s->frame.least * 1e6, s->frame.p99 * 1e6, s->frame.count);
@@ -210,6 +213,7 @@ static void json_speech(FILE *out, const speech *s) {
   number_member(out, "difference", s->error);
   number_member(out, "difference_from_double", s->error_exact);
   number_member(out, "bound", s->bound);
+  number_member(out, "share_of_bound", s->share);
   spread_member(out, "seconds_per_frame", &s->frame);
   number_member(out, "times_real_time", FRAME_SECONDS / s->frame.median);
   fprintf(out, "}");

@@ -1,5 +1,6 @@
 /* test_check.c - the judge of bench_lstm must tell right from wrong: the reference passes, a result that is off does
  * not. */
+#include "bench.h"
 #include "training.h"
 
 #include <math.h>
@@ -85,12 +86,16 @@ static size_t dx_count(const problem *p) {
 }
 
 /* The judge zeroes dx, so it is given another. */
-static double share_of_training(const trained *t, float *dx) {
+static verdict judged_training(const trained *t, float *dx, int tf32) {
   verdict found;
   training_results got = t->got;
   got.dx = memcpy(dx, t->got.dx, dx_count(&t->subject.data.problem) * sizeof *dx);
-  training_judge(&found, &t->subject, &t->part, &got, &t->want);
-  return found.share;
+  training_judge(&found, &t->subject, &t->part, &got, &t->want, training_allowance(&t->part.data.problem, tf32));
+  return found;
+}
+
+static double share_of_training(const trained *t, float *dx) {
+  return judged_training(t, dx, 0).share;
 }
 
 /* Element `which` of an array of the run, moved by 1/1000 of the array's largest number. */
@@ -119,6 +124,27 @@ static int train(trained *t, rondo_context *ctx, const problem *p, double most_f
          training_reference(&t->want, &t->subject, &t->part) == RONDO_OK;
 }
 
+/* With the wide allowance of TF32: an array of the run that is all 0 is wrong, or, where it says too little, nothing
+ * is judged but that there is no NaN. */
+static void judge_tf32(const trained *t, float *array, size_t count, int judged) {
+  size_t bytes = count * sizeof *array;
+  float *dx = malloc(dx_count(&t->subject.data.problem) * sizeof *dx), *kept = malloc(bytes);
+  if (!dx || !kept) exit(1);
+  memcpy(kept, array, bytes);
+  verdict right = judged_training(t, dx, 1);
+  expect((right.timesteps > 0) == judged, "TF32 is judged just where there is a bound", t->name, right.share);
+  expect(!check_wrong(&right), "the gradients are right for TF32", t->name, right.share);
+  memset(array, 0, bytes);
+  verdict off = judged_training(t, dx, 1);
+  expect(check_wrong(&off) == judged, "zeros are wrong for TF32", t->name, off.share);
+  array[0] = NAN;
+  off = judged_training(t, dx, 1);
+  expect(check_wrong(&off), "a NaN is wrong for TF32", t->name, off.share);
+  memcpy(array, kept, bytes);
+  free(dx);
+  free(kept);
+}
+
 /* On the part of a problem that so many operations allow; parts: whether that is less than the whole. */
 static void judge_training(const char *name, double most_flops, int parts, int ragged) {
   problem p;
@@ -138,6 +164,10 @@ static void judge_training(const char *name, double most_flops, int parts, int r
   judge_moved(&t, t.got.dparams + m.offset, m.rows * m.columns, m.rows * m.columns - 1);
   judge_moved(&t, t.got.dx, dx_count(&p), 0); /* in the part, or where it must be 0 */
   judge_moved(&t, t.got.dx, dx_count(&p), dx_count(&p) - 1);
+  int judged = seen->num_layers * seen->timesteps <= 28;
+  judge_tf32(&t, t.got.y, t.subject.data.y_count, judged);
+  judge_tf32(&t, t.got.dx, dx_count(&p), judged);
+  judge_tf32(&t, t.got.dparams, rondo_plan_sizes(t.subject.plan)->params / sizeof(float), judged);
   training_free(&t.got);
   training_free(&t.want);
   free(t.part.lengths);
@@ -153,6 +183,45 @@ static void judge_trainings(void) {
   judge_training("gru:n20t6c5h9:time", 3e4, 1, 1);
   judge_training("lstm:n1t60c5h9", 3e4, 1, 0);
   judge_training("rnn:n1t60c5h9:back", 1e4, 1, 0);
+  judge_training("rnn:n1t60c5h9", 1e9, 0, 0);      /* too long for TF32 */
+  judge_training("lstm:n1t25c200h200", 1e9, 0, 0); /* terms enough to drown in, were each of them counted */
+}
+
+/* ---- Recorded speech --------------------------------------------------------------------------------------------- */
+
+/* Of the CPU's run; then with one number moved, and all of h 0. narrow: as a GPU, which rounds x and h too. */
+static void judge_states(const recording *r, const char *name, rondo_dtype type, compare_arithmetic narrow) {
+  rondo_context *ctx = NULL;
+  rondo_plan_desc desc = {.weights = type};
+  size_t count = ((size_t)r->frames + 1) * (size_t)r->units, one = count / 2;
+  float *h = malloc(2 * count * sizeof *h), *c = h + count;
+  double right, off, wide, none;
+  int good = h && rondo_context_create(&ctx, &(rondo_context_desc){.backend = RONDO_CPU}) == RONDO_OK &&
+             speech_states(r, ctx, &desc, h, c) == RONDO_OK && recording_judge(&right, r, type, compare_float, h, c) &&
+             recording_judge(&wide, r, type, narrow, h, c);
+  if (!good) exit(1);
+  expect(right <= 1 && wide <= 1, "the states are right", name, right);
+  h[one] += 1e-3F;
+  if (!recording_judge(&off, r, type, compare_float, h, c)) exit(1);
+  expect(off > 1, "a state that is off by 1e-3 is wrong", name, off);
+  memset(h, 0, count * sizeof *h);
+  if (!recording_judge(&none, r, type, narrow, h, c)) exit(1);
+  expect(none > 1, "states of 0 are wrong", name, none);
+  free(h);
+  rondo_context_destroy(ctx);
+}
+
+static void judge_speech(void) {
+  char message[TENSORS_MESSAGE] = "";
+  recording r;
+  if (recording_read(&r, RONDO_DATA_DIR "/silero_vad_lstm.tensors", message)) {
+    judge_states(&r, "speech", RONDO_F32, compare_tf32);
+    judge_states(&r, "speech with f16", RONDO_F16, compare_f16);
+    judge_states(&r, "speech with bf16", RONDO_BF16, compare_bf16);
+  } else {
+    expect(0, message, "speech", 0);
+  }
+  recording_free(&r);
 }
 
 int main(void) {
@@ -163,5 +232,6 @@ int main(void) {
   };
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) judge(names[i]);
   judge_trainings();
+  judge_speech();
   return failures > 0;
 }

@@ -9,23 +9,40 @@
  * a sum, or a chain, of n operations is off by no more than 8 sqrt(n) u of its terms, but with a probability below
  * 2 exp(-32) (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019). n is the longest way to
  * a gradient: through L layers and T steps, each with the sums of its gates (F + O), with those of backward (G H), and
- * with at most 32 roundings in the cell, then the sum over all rows. u is a float's rounding, or that of a factor with
- * TF32. Terms are taken to be as large as the largest number of their array; with layer_norm up to 1 / sqrt(1e-5)
- * larger, as v - mean may cancel and is divided by no less. */
+ * with at most 32 roundings in the cell, then the sum over all rows. u is a float's rounding. Terms are taken to be as
+ * large as the largest number of their array; with layer_norm up to 1 / sqrt(1e-5) larger, as v - mean may cancel and
+ * is divided by no less.
+ *
+ * With TF32 the two factors of every product are rounded too. Each term of a sum has errors of its own, so the whole
+ * is off by no larger a share than a term, and it is products that count, not their terms: m factors on the way, two
+ * for each layer's and step's product of forward and of backward, then those of the sum over all rows. A factor that is
+ * cut to 10 bits loses between 0 and 2^-10 of itself: at most m 2^-10 together; or half of that, and by the same law
+ * 8 sqrt(m) 2^-11 around it. Rounding to nearest is within both.
+ *
+ * An allowance above a tenth of the largest number says too little: then nothing is judged, but that all numbers are
+ * finite and dx is 0 where it must be. */
 #include "training.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const double CELL_ROUNDINGS = 32, DEVIATIONS = 8;
+static const double CELL_ROUNDINGS = 32, DEVIATIONS = 8, FLOAT = 0x1p-24, CUT = 0x1p-10, MOST_ALLOWED = 0.1;
 
-static double allowance(const subject *s, const problem *part) {
-  double inputs = 0, u = s->desc.allow_tf32 && rondo_context_backend(s->ctx) == RONDO_CUDA ? 0x1p-10 : 0x1p-24;
+/* By TF32. A step has one product after the other where a projection or an early reset gate stands between. */
+static double factors_off(const problem *p) {
+  double step = 1 + (p->projection_size > 0) + (p->cell == RONDO_GRU && p->reset_before);
+  double factors = 2 * (2 * step * p->num_layers * p->timesteps + (p->head_units ? 2 : 0) + 1);
+  return CUT * fmin(factors, (factors + DEVIATIONS * sqrt(factors)) / 2);
+}
+
+double training_allowance(const problem *part, int tf32) {
+  double inputs = 0;
   for (int layer = 0; layer < part->num_layers; layer++) inputs = fmax(inputs, problem_inputs(part, layer));
   double step = inputs + problem_output_size(part) + problem_gates(part) * part->hidden_size + CELL_ROUNDINGS;
   double way = part->num_layers * part->timesteps * step + part->head_units + (double)part->batch * part->timesteps;
-  return DEVIATIONS * sqrt(way) * u * (part->layer_norm ? 1 / sqrt(1e-5) : 1);
+  double off = DEVIATIONS * sqrt(way) * FLOAT + (tf32 ? factors_off(part) : 0);
+  return off * (part->layer_norm ? 1 / sqrt(1e-5) : 1);
 }
 
 /* ---- Comparing --------------------------------------------------------------------------------------------------- */
@@ -115,12 +132,12 @@ static void judge_weights(verdict *found, const subject *s, const training_resul
 }
 
 void training_judge(verdict *found, const subject *s, const subject_part *part, training_results *got,
-                    const training_results *want) {
+                    const training_results *want, double allowed) {
   const problem *p = &part->data.problem;
-  double allowed = allowance(s, p);
   *found = (verdict){.sequences = p->batch, .timesteps = p->timesteps};
   judge_rows(found, s, part, got, want, allowed);
   judge_weights(found, s, got, want, allowed);
+  if (allowed > MOST_ALLOWED && isfinite(found->error)) found->timesteps = 0, found->share = NAN;
 }
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */
@@ -170,10 +187,11 @@ rondo_status training_run(training_results *got, subject *s, const subject_part 
 rondo_status training_check(subject *s, double most_flops, verdict *found) {
   subject_part part;
   training_results got = {NULL, NULL, NULL}, want = {NULL, NULL, NULL};
+  int tf32 = s->desc.allow_tf32 && rondo_context_backend(s->ctx) == RONDO_CUDA;
   if (!subject_part_of(&part, s, most_flops, 3 * problem_flops(&s->data.problem))) return subject_no_memory(s);
   rondo_status status = training_run(&got, s, &part);
   if (status == RONDO_OK) status = training_reference(&want, s, &part);
-  if (status == RONDO_OK) training_judge(found, s, &part, &got, &want);
+  if (status == RONDO_OK) training_judge(found, s, &part, &got, &want, training_allowance(&part.data.problem, tf32));
   training_free(&got);
   training_free(&want);
   free(part.lengths);

@@ -15,9 +15,13 @@ rondo_status training_run(training_results *got, subject *s, const subject_part 
 rondo_status training_reference(training_results *want, subject *s, const subject_part *part);
 void training_free(training_results *results);
 
-/* Compares the two. The part's dx in got is 0 then. */
+/* How far the results of a part may be off, as a share of the largest number of their array. tf32: products' factors
+ * are rounded. */
+double training_allowance(const problem *part, int tf32);
+
+/* Compares the two. The part's dx in got is 0 then. Nothing is judged where that much says too little. */
 void training_judge(verdict *found, const subject *s, const subject_part *part, training_results *got,
-                    const training_results *want);
+                    const training_results *want, double allowed);
 
 /* All of that, as subject_check has it. */
 rondo_status training_check(subject *s, double most_flops, verdict *found);

@@ -130,9 +130,19 @@ FUNCTION(affine, a *v + b, fabs(a *v) + fabs(b))
 FUNCTION(thresholded_relu, v > a ? v : 0, 0)
 FUNCTION(scaled_tanh, a *tanh(b *v), fabs(f))
 
+FUNCTION(celu, v > 0 ? v : a * expm1(v / a), v > 0 ? 0 : a * (exp(v / a) + 1))
+FUNCTION(squareplus, (v > 0 ? v + sqrt(v * v + a) : a / (sqrt(v * v + a) - v)) / 2, f)
+FUNCTION(soft_shrink, v - clamp(v, -a, a), fabs(f))
+FUNCTION(hard_shrink, fabs(v) > a ? v : 0, 0)
+FUNCTION(tanh_shrink, v - tanh(v), fabs(tanh(v)) + fabs(f))
+FUNCTION(threshold, v > a ? v : b, 0)
+FUNCTION(sparse_plus, v < 1 ? pow(fmax(v + 1, 0) / 2, 2) : v, f)
+FUNCTION(sparse_sigmoid, clamp((v + 1) / 2, 0, 1), f)
+
 #define RULE(name) .value = name, .terms = name##_terms
 
-/* turn: where f turns besides 0. exact: no exponential or other function of libm in it. */
+/* turn: where f turns besides 0. exact: no exponential or other function of libm in it; a square root rounds as a sum
+ * does. hard_shrink jumps too, but upwards, so that its ends are the extremes. */
 static const struct rule {
   double (*value)(double v, double a, double b);
   double (*terms)(double v, double f, double a, double b);
@@ -161,6 +171,14 @@ static const struct rule {
     [RONDO_AFFINE] = {RULE(affine), .exact = 1, .alpha = 1},
     [RONDO_THRESHOLDED_RELU] = {RULE(thresholded_relu), .exact = 1, .alpha = 1},
     [RONDO_SCALED_TANH] = {RULE(scaled_tanh), .alpha = 1, .beta = 1},
+    [RONDO_CELU] = {RULE(celu), .alpha = 1},
+    [RONDO_SQUAREPLUS] = {RULE(squareplus), .exact = 1, .alpha = 4},
+    [RONDO_SOFT_SHRINK] = {RULE(soft_shrink), .exact = 1, .alpha = 0.5f},
+    [RONDO_HARD_SHRINK] = {RULE(hard_shrink), .exact = 1, .alpha = 0.5f},
+    [RONDO_TANH_SHRINK] = {RULE(tanh_shrink)},
+    [RONDO_THRESHOLD] = {RULE(threshold), .exact = 1},
+    [RONDO_SPARSE_PLUS] = {RULE(sparse_plus), .exact = 1},
+    [RONDO_SPARSE_SIGMOID] = {RULE(sparse_sigmoid), .exact = 1},
 };
 
 near near_function(near v, rondo_function f, compare_arithmetic unit) {
@@ -169,7 +187,7 @@ near near_function(near v, rondo_function f, compare_arithmetic unit) {
   double a = (double)(own ? rule->alpha : f.alpha), b = (double)(own ? rule->beta : f.beta);
   double low = v.value - v.error, high = v.value + v.error, terms = 0;
   const double points[] = {low, high, 0, rule->turn, a, nextafter(a, INFINITY)};
-  int jumps = f.kind == RONDO_THRESHOLDED_RELU;
+  int jumps = f.kind == RONDO_THRESHOLDED_RELU || f.kind == RONDO_THRESHOLD;
   near result = {rule->value(v.value, a, b), 0};
   for (int i = 0; i < (jumps ? 6 : 4); i++) {
     if (points[i] < low || points[i] > high) continue;

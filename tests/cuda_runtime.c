@@ -1,4 +1,4 @@
-/* cuda_runtime.c - finding CUDA's functions, streams of a test, counts. */
+/* cuda_runtime.c - finding CUDA's functions, what the device is, streams of a test, counts. */
 #define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
 #include "cuda_runtime.h"
 
@@ -27,8 +27,16 @@ int cuda_load(cuda_runtime *cuda, const rondo_context *ctx) {
   LOAD(cudaGetDevice)
   LOAD(cudaSetDevice)
   LOAD(cudaGetLastError)
+  LOAD(cudaDeviceGetAttribute)
 #undef LOAD
   return 1;
+}
+
+int cuda_major(const rondo_context *ctx) {
+  cuda_runtime cuda;
+  int major = 0;
+  if (cuda_load(&cuda, ctx)) EXPECT_CUDA(cuda.cudaDeviceGetAttribute(&major, CAPABILITY_MAJOR, ctx->desc.device));
+  return major;
 }
 
 /* A context on a stream of its own. The stream lives until the program ends or a test destroys it: the harness

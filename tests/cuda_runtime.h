@@ -24,13 +24,18 @@ typedef struct cuda_runtime {
   int (*cudaGetDevice)(int *);
   int (*cudaSetDevice)(int);
   int (*cudaGetLastError)(void);
+  int (*cudaDeviceGetAttribute)(int *, int, int);
   int (*simt_count)(const char *); /* NULL on a GPU: only tests/simt counts calls */
 } cuda_runtime;
 
-enum { NON_BLOCKING = 1, THREAD_LOCAL = 1, COPY_DEFAULT = 4, CAPTURE_UNSUPPORTED = 900 }; /* CUDA's own numbers */
+/* CUDA's own numbers. */
+enum { NON_BLOCKING = 1, THREAD_LOCAL = 1, COPY_DEFAULT = 4, CAPTURE_UNSUPPORTED = 900, CAPABILITY_MAJOR = 75 };
 
 /* 1, or 0 with the failure recorded. */
 int cuda_load(cuda_runtime *cuda, const rondo_context *ctx);
+
+/* The first number of the compute capability of the context's device, as CUDA has it; 0 with the failure recorded. */
+int cuda_major(const rondo_context *ctx);
 
 #define EXPECT_CUDA(call)                                                                                              \
   do {                                                                                                                 \

@@ -5,8 +5,7 @@
 
 #include <stdlib.h>
 
-/* Words 0..count - 1 of a sequence, as factors. */
-static void draw(float *to, size_t count, uint64_t seed, uint64_t sequence, float rate) {
+void dropout_fill(float *to, size_t count, uint64_t seed, uint64_t sequence, float rate) {
   uint32_t word[4];
   for (size_t i = 0; i < count; i++) {
     if (i % 4 == 0) rondo_philox(seed, sequence, i / 4, word);
@@ -25,9 +24,10 @@ static void draw_masks(problem_data *data) {
     int last = d + 1 == problem_directions(p);
     size_t inputs = problem_mask_at(p, layer, d, 0), outputs = problem_mask_at(p, layer, d, 1);
     size_t end = last ? problem_mask_at(p, layer + 1, 0, 0) : problem_mask_at(p, layer, d + 1, 0);
-    draw(data->dropout_masks + inputs, outputs - inputs, data->seed, rondo_philox_masks(layer, d, 0), p->dropout);
-    draw(data->dropout_masks + outputs, end - outputs, data->seed, rondo_philox_masks(layer, d, 1),
-         p->recurrent_dropout);
+    dropout_fill(data->dropout_masks + inputs, outputs - inputs, data->seed, rondo_philox_masks(layer, d, 0),
+                 p->dropout);
+    dropout_fill(data->dropout_masks + outputs, end - outputs, data->seed, rondo_philox_masks(layer, d, 1),
+                 p->recurrent_dropout);
   }
 }
 
@@ -41,7 +41,7 @@ int dropout_draw(problem_data *data) {
   if ((count && !data->dropout_masks) || (layers && !data->layer_masks)) return 0;
   if (count) draw_masks(data);
   for (size_t l = 0; l < layers; l++)
-    draw(data->layer_masks + l * between, between, data->seed,
-         rondo_philox_sequence(RONDO_PHILOX_LAYER_DROPOUT, (uint32_t)l), p->layer_dropout);
+    dropout_fill(data->layer_masks + l * between, between, data->seed,
+                 rondo_philox_sequence(RONDO_PHILOX_LAYER_DROPOUT, (uint32_t)l), p->layer_dropout);
   return 1;
 }

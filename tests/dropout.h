@@ -14,6 +14,9 @@ int dropout_draw(problem_data *data);
 /* Floats of dropout_masks. */
 size_t dropout_count(const problem *p);
 
+/* Words 0..count - 1 of a sequence, as factors. */
+void dropout_fill(float *to, size_t count, uint64_t seed, uint64_t sequence, float rate);
+
 #ifdef __cplusplus
 }
 #endif

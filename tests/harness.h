@@ -112,7 +112,8 @@ int test_is_simt(const rondo_context *ctx);
 /* Takes over a context that the harness did not open: destroys it after the test. Gives ctx; NULL is fine. */
 rondo_context *test_keep_context(rondo_context *ctx);
 
-/* A plan that must succeed, destroyed after the test; NULL with the failure recorded. */
+/* A plan that must succeed, destroyed after the test; NULL with the failure recorded. weights RONDO_BF16 are skipped on
+ * a GPU below compute capability 8, which has none: NULL with the skip recorded. */
 rondo_plan *test_plan(rondo_context *ctx, const rondo_plan_desc *desc);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
@@ -163,7 +164,7 @@ typedef struct test_setup {
   size_t x_count, y_count, y_last_count, state_count; /* floats of each buffer, gaps included */
 } test_setup;
 
-/* 1, or 0 with the failure recorded. desc: NULL for problem_plan_desc of the data's problem. */
+/* 1, or 0 with the failure, or test_plan's skip, recorded. desc: NULL for problem_plan_desc of the data's problem. */
 int test_set_up(test_setup *setup, rondo_context *ctx, const problem_data *data, const rondo_plan_desc *desc);
 
 /* Outputs on the host, with their gaps; an output that is NULL in the batch is NULL here. */

@@ -18,12 +18,15 @@
       start "softsign" end, start "softplus" end, start "elu" end, start "selu" end, start "exponential" end,          \
       start "silu" end, start "gelu" end, start "leaky_relu" end, start "relu6" end, start "mish" end,                 \
       start "hard_silu" end, start "hard_tanh" end, start "log_sigmoid" end, start "affine" end,                       \
-      start "thresholded_relu" end, start "scaled_tanh" end
+      start "thresholded_relu" end, start "scaled_tanh" end, start "celu" end, start "squareplus" end,                 \
+      start "soft_shrink" end, start "hard_shrink" end, start "tanh_shrink" end, start "threshold" end,                \
+      start "sparse_plus" end, start "sparse_sigmoid" end
 
 /* With the numbers that other frameworks give them, and some that no one does. */
 #define EVERY_PARAMETER(start)                                                                                         \
   start "hard_sigmoid(0.2,0.5)", start "elu(0.7)", start "leaky_relu(0.01)", start "affine(0.8,0.1)",                  \
-      start "thresholded_relu(0.3)", start "scaled_tanh(1.3,0.7)"
+      start "thresholded_relu(0.3)", start "scaled_tanh(1.3,0.7)", start "celu(0.6)", start "squareplus(0.5)",         \
+      start "soft_shrink(0.2)", start "hard_shrink(0.2)", start "threshold(0.1,-0.4)"
 
 /* With weights of 16 bits. */
 #define EVERY_TYPE(start, end) start ":weights=f16" end, start ":weights=bf16" end

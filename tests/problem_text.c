@@ -89,10 +89,17 @@ static const option_rule option_rules[] = {
 };
 
 static const char *const functions[RONDO_SOFTMAX + 1] = {
-    NULL,          "tanh",    "sigmoid",   "hard_sigmoid", "relu",        "linear", "softsign",
-    "softplus",    "elu",     "selu",      "exponential",  "silu",        "gelu",   "leaky_relu",
-    "relu6",       "mish",    "hard_silu", "hard_tanh",    "log_sigmoid", "affine", "thresholded_relu",
-    "scaled_tanh", "softmax",
+    NULL,           "tanh",        "sigmoid",
+    "hard_sigmoid", "relu",        "linear",
+    "softsign",     "softplus",    "elu",
+    "selu",         "exponential", "silu",
+    "gelu",         "leaky_relu",  "relu6",
+    "mish",         "hard_silu",   "hard_tanh",
+    "log_sigmoid",  "affine",      "thresholded_relu",
+    "scaled_tanh",  "celu",        "squareplus",
+    "soft_shrink",  "hard_shrink", "tanh_shrink",
+    "threshold",    "sparse_plus", "sparse_sigmoid",
+    "softmax",
 };
 
 static const float largest_parameter = 1e6f; /* of a function */

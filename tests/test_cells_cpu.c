@@ -8,7 +8,8 @@
 
 /* ---- functions --------------------------------------------------------------------------------------------------- */
 
-/* Bounds: relative to the result, in u; and relative to the terms |alpha x| and |beta| of a sum, which may cancel.
+/* Bounds: relative to the result, in u; and relative to the terms |alpha x| and |beta| of a sum, which may cancel, or,
+ * in tanh_shrink, to tanh(x).
  * Where the result is below 100 FLT_MIN, that bounds the absolute error. As stated in vec.h and vec_functions.h. */
 static const struct function_row {
   const char *name;
@@ -37,11 +38,22 @@ static const struct function_row {
                  {"affine", {RONDO_AFFINE, 0.7f, 0.3f}, 1, 1},
                  {"thresholded_relu", {RONDO_THRESHOLDED_RELU, 1, 0}, 0, 0},
                  {"scaled_tanh", {RONDO_SCALED_TANH, 1.7f, 0.6f}, 5.3, 0},
+                 {"celu", {RONDO_CELU, 1, 0}, 2.6, 0},
+                 {"celu 0.3", {RONDO_CELU, 0.3f, 0}, 4.6, 0},
+                 {"squareplus", {RONDO_SQUAREPLUS, 4, 0}, 5, 0},
+                 {"squareplus 0.1", {RONDO_SQUAREPLUS, 0.1f, 0}, 5, 0},
+                 {"soft_shrink", {RONDO_SOFT_SHRINK, 0.5f, 0}, 1, 0},
+                 {"hard_shrink", {RONDO_HARD_SHRINK, 0.5f, 0}, 0, 0},
+                 {"tanh_shrink", {RONDO_TANH_SHRINK, 0, 0}, 1, 3.3},
+                 {"threshold", {RONDO_THRESHOLD, 0.5f, -2}, 0, 0},
+                 {"sparse_plus", {RONDO_SPARSE_PLUS, 0, 0}, 3, 0},
+                 {"sparse_sigmoid", {RONDO_SPARSE_SIGMOID, 0, 0}, 1, 0},
                  {NULL, {RONDO_DEFAULT, 0, 0}, 0, 0}};
 
 static double function_bound(const struct function_row *row, double x, double expected) {
   double terms = fabs((double)row->function.alpha * x) + fabs((double)row->function.beta);
   if (row->function.kind == RONDO_HARD_SILU) terms = fabs(x) <= 3 ? fabs(x) * terms : 0;
+  if (row->function.kind == RONDO_TANH_SHRINK) terms = fabs(tanh(x));
   if (row->function.kind == RONDO_HARD_SIGMOID && terms > 4) terms = 0; /* far beyond 0 and 1 */
   return u * (row->relative * fabs(expected) + (row->of_terms > 0 ? row->of_terms * terms : 0)) + 100 * FLT_MIN;
 }

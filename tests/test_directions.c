@@ -1,6 +1,7 @@
 /* test_directions.c - a bidirectional layer is two layers, one that goes backwards reads the reversed sequence. Bits of
  * other calls, so not on CUDA, whose results have their bounds; but backward_layer, which no problem string can say. */
 #include "dense.h"
+#include "dropout.h"
 
 #include <string.h>
 
@@ -126,6 +127,8 @@ static const struct pair_row {
     {"wider", "lstm:n3t5c7h4:h0", "gru:n3t5c7h11:back:timeorder:before:h0"},
     {"narrower", "lstm:n3t5c7h9:h0:norm", "rnn:n3t5c7h3:back:timeorder"},
     {"other_options", "lstm:n3t5c7h9:h0:norm", "lstm:n3t5c7h9:back:timeorder:nobias:h0:cifg:zoneout=0.2"},
+    {"dropout", "lstm:n3t5c7h9:h0:dropout=0.5", "gru:n3t5c7h6:back:timeorder:h0:dropout=0.2:rdropout=0.3"},
+    {"masks_of_h", "gru:n3t5c7h5:before:h0:rdropout=0.4", "rnn:n3t5c7h9:back:timeorder:h0:dropout=0.3"},
     {NULL, NULL, NULL},
 };
 
@@ -171,6 +174,16 @@ static rondo_plan *pair_plan(rondo_context *ctx, const problem_data *const data[
   return plan;
 }
 
+/* The masks that each draws alone, after each other; with dropout both have some. */
+static const float *pair_masks(rondo_context *ctx, const problem_data *const data[2]) {
+  size_t first = dropout_count(&data[0]->problem), second = dropout_count(&data[1]->problem);
+  if (!first) return NULL;
+  float *both = test_memory((first + second) * sizeof *both);
+  memcpy(both, data[0]->dropout_masks, first * sizeof *both);
+  memcpy(both + first, data[1]->dropout_masks, second * sizeof *both);
+  return buffer_upload(ctx, both, first + second);
+}
+
 /* One call of both, dense but for the states. */
 static int run_pair(rondo_context *ctx, const rondo_plan *plan, const problem_data *const data[2], size_t width,
                     test_outputs *out) {
@@ -186,6 +199,8 @@ static int run_pair(rondo_context *ctx, const rondo_plan *plan, const problem_da
     if (!EXPECT_OK(rondo_pack(plan, ctx, params, &weights))) return 0;
   }
   b.workspace = buffer_new(ctx, rondo_plan_sizes(plan)->workspace);
+  b.reserve = buffer_new(ctx, rondo_plan_sizes(plan)->reserve);
+  b.dropout_masks = pair_masks(ctx, data);
   b.x = buffer_upload(ctx, data[0]->x, data[0]->x_count);
   b.h_0 = buffer_upload(ctx, pair_state(data, 0), states);
   b.c_0 = has_c ? buffer_upload(ctx, pair_state(data, 1), states) : NULL;
@@ -213,6 +228,7 @@ static void backward_layer(const void *parameter) {
   for (int d = 0; d < 2; d++) {
     test_setup one;
     if (!test_set_up(&one, ctx, data[d], NULL)) return;
+    one.batch.dropout_masks = buffer_upload(ctx, data[d]->dropout_masks, dropout_count(&data[d]->problem));
     test_outputs alone = test_forward(&one, &one.batch), half = half_of(data[d], d, width, &both);
     judge(d ? "the backward layer" : "the forward layer", &one, data[d], &half, &alone);
   }

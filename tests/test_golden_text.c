@@ -17,11 +17,17 @@ static const char *const cells[] = {"lstm", "gru", "rnn", "dense", NULL};
 static const char *const layouts[] = {"batch", "time", NULL};
 static const char *const formats[] = {"keras", "pytorch", "onnx", NULL};
 static const char *const merges[] = {"concat", "sum", "mul", "ave", "separate", NULL};
-static const char *const functions[] = {
-    "default",     "tanh",    "sigmoid",   "hard_sigmoid", "relu",        "linear", "softsign",
-    "softplus",    "elu",     "selu",      "exponential",  "silu",        "gelu",   "leaky_relu",
-    "relu6",       "mish",    "hard_silu", "hard_tanh",    "log_sigmoid", "affine", "thresholded_relu",
-    "scaled_tanh", "softmax", NULL};
+static const char *const functions[] = {"default",      "tanh",        "sigmoid",
+                                        "hard_sigmoid", "relu",        "linear",
+                                        "softsign",     "softplus",    "elu",
+                                        "selu",         "exponential", "silu",
+                                        "gelu",         "leaky_relu",  "relu6",
+                                        "mish",         "hard_silu",   "hard_tanh",
+                                        "log_sigmoid",  "affine",      "thresholded_relu",
+                                        "scaled_tanh",  "celu",        "squareplus",
+                                        "soft_shrink",  "hard_shrink", "tanh_shrink",
+                                        "threshold",    "sparse_plus", "sparse_sigmoid",
+                                        "softmax",      NULL};
 
 static int find(const char *const *names, const char *word) {
   for (int i = 0; names[i]; i++)

@@ -22,6 +22,9 @@ typedef struct gradient_row {
 
 static const rondo_layer narrow_gru = {.cell = RONDO_GRU, .hidden_size = 2};
 static const rondo_layer norm_lstm = {.hidden_size = 3, .layer_norm = 1, .no_bias = 1};
+static const rondo_layer dropping_gru = {
+    .cell = RONDO_GRU, .hidden_size = 2, .dropout = 0.2f, .recurrent_dropout = 0.4f};
+static const rondo_layer dropping_lstm = {.hidden_size = 3, .recurrent_dropout = 0.3f};
 static const rondo_layer projected = {.hidden_size = 3, .projection_size = 2, .peephole = 1};
 
 static const gradient_row table[] = {
@@ -81,6 +84,14 @@ static const gradient_row table[] = {
     {"rnn:n2t3c2h3:act=affine(0.5,0.25)", NULL},
     {"rnn:n2t3c2h3:act=thresholded_relu(0.1)", NULL},
     {"rnn:n2t3c2h3:act=scaled_tanh(1.5,0.6)", NULL},
+    {"rnn:n2t3c2h3:act=celu(0.7)", NULL},
+    {"rnn:n2t3c2h3:act=squareplus(0.5)", NULL},
+    {"rnn:n2t3c2h3:act=soft_shrink(0.2)", NULL},
+    {"rnn:n2t3c2h3:act=hard_shrink(0.2)", NULL},
+    {"rnn:n2t3c2h3:act=tanh_shrink", NULL},
+    {"rnn:n2t3c2h3:act=threshold(0.1,-0.4)", NULL},
+    {"rnn:n2t3c2h3:act=sparse_plus", NULL},
+    {"rnn:n2t3c2h3:act=sparse_sigmoid", NULL},
     {"lstm:n2t3c2h3:h0:act=softsign:ract=hard_sigmoid:oact=gelu", NULL},
     {"gru:n2t3c2h3:h0:act=silu:ract=softsign", NULL},
     {"lstm:n3t4c3h3:h0:dropout=0.3", NULL}, /* dropout: the seed is the same at all times */
@@ -102,6 +113,9 @@ static const gradient_row unlike_table[] = {
     {"lstm:n4t3c2h3:bi=separate:time:len:h0", &narrow_gru},
     {"gru:n4t3c2h3:bi=mul:len:h0", &norm_lstm},
     {"rnn:n4t3c2h3:bi:len:h0", &projected},
+    {"lstm:n4t3c2h3l2:bi:len:h0:ldropout=0.3", &dropping_gru}, /* masks of one direction, of both, and unlike ones */
+    {"gru:n4t3c2h3l2:bi=sum:before:h0:dropout=0.3", &dropping_lstm},
+    {"lstm:n4t3c3h3:bi:mask=left:h0:dropout=0.4:rdropout=0.3", &dropping_gru},
     {NULL, NULL},
 };
 
@@ -191,8 +205,10 @@ static double loss(const gradients *g, double *magnitude) {
 
 static int has_kink(rondo_function f) {
   static const rondo_activation kinds[] = {
-      RONDO_HARD_SIGMOID, RONDO_RELU,      RONDO_SOFTSIGN,  RONDO_ELU,        RONDO_SELU,
-      RONDO_RELU6,        RONDO_HARD_SILU, RONDO_HARD_TANH, RONDO_LEAKY_RELU, RONDO_THRESHOLDED_RELU};
+      RONDO_HARD_SIGMOID,  RONDO_RELU,        RONDO_SOFTSIGN,    RONDO_ELU,        RONDO_SELU,
+      RONDO_RELU6,         RONDO_HARD_SILU,   RONDO_HARD_TANH,   RONDO_LEAKY_RELU, RONDO_THRESHOLDED_RELU,
+      RONDO_CELU,          RONDO_SOFT_SHRINK, RONDO_HARD_SHRINK, RONDO_THRESHOLD,  RONDO_SPARSE_PLUS,
+      RONDO_SPARSE_SIGMOID};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (f.kind == kinds[i]) return 1;
   return 0;

@@ -3,6 +3,7 @@
 #include "compare.h"
 #include "dense.h"
 #include "dropout.h"
+#include "philox.h"
 #include "train.h"
 
 #include <math.h>
@@ -30,13 +31,16 @@ static void gradients(const void *name) {
 }
 
 /* What is made again need not be kept. An RNN has no gates beside h, and with layer_norm a backend may make them again
- * in any case. */
+ * in any case. One direction's gates at a time move to the workspace, so of two or more all memory is less, too. */
 static void smaller_reserve(const void *unused) {
   (void)unused;
   static const char *const names[] = {"lstm:n8t16c8h32",
                                       "lstm:n8t16c8h32:h0:peephole:proj=16",
                                       "lstm:n8t16c8h32:norm",
-                                      "gru:n8t16c8h32l2:bi",
+                                      "lstm:n8t16c8h32l2",
+                                      "lstm:n8t16c8h32:bi:dropout=0.5:rdropout=0.5",
+                                      "gru:n8t16c8h32:bi=sum",
+                                      "gru:n8t16c8h32l3:h0:before",
                                       "gru:n8t16c8h32:before",
                                       "gru:n8t16c8h32:norm",
                                       "rnn:n8t16c8h32:dropout=0.5",
@@ -45,10 +49,14 @@ static void smaller_reserve(const void *unused) {
   for (const char *const *name = names; ctx && *name; name++) {
     train_call kept, made;
     if (!train_set_up(&kept, ctx, test_data_named(*name), 0) || !train_set_up(&made, ctx, kept.setup.data, 1)) return;
-    size_t before = rondo_plan_sizes(kept.setup.plan)->reserve, after = rondo_plan_sizes(made.setup.plan)->reserve;
+    const rondo_sizes *without = rondo_plan_sizes(kept.setup.plan), *with = rondo_plan_sizes(made.setup.plan);
+    size_t before = without->reserve, after = with->reserve;
     const problem *p = &kept.setup.data->problem;
     int equal = is_reference(ctx) || p->cell == RONDO_RNN || p->layer_norm;
     EXPECT(equal ? after <= before : after < before, "%s: %zu bytes with recompute, %zu without", *name, after, before);
+    before += without->workspace, after += with->workspace;
+    if (!equal && p->num_layers * problem_directions(p) > 1)
+      EXPECT(after < before, "%s: %zu bytes in all with recompute, %zu without", *name, after, before);
     EXPECT(made.dparams_count == kept.dparams_count, "%s: params have other sizes", *name);
   }
 }
@@ -75,7 +83,7 @@ static void any_masks(const void *name) {
   problem_data data = *test_data_named(name);
   size_t count = dropout_count(&data.problem);
   float *masks = test_memory(count * sizeof *masks);
-  for (size_t i = 0; i < count; i++) masks[i] = 1.5f * problem_random(test_seed(), 50, i);
+  for (size_t i = 0; i < count; i++) masks[i] = 1.5f * problem_random(test_seed(), 30, i);
   data.dropout_masks = masks;
   train_call call;
   if (!train_set_up(&call, ctx, &data, 0)) return;
@@ -183,6 +191,113 @@ static void seeds(const void *name) {
   EXPECT(train_same(&first, &other) == !drops, "another seed gives %s bits", drops ? "the same" : "other");
 }
 
+/* ---- Unlike directions ------------------------------------------------------------------------------------------- */
+
+/* The second direction has rates of its own, and perhaps another cell; it makes do with the arrays of the first, which
+ * are at least as large, as their beginnings. Rates whose factors are whole numbers: see given. */
+static const struct unlike_row {
+  const char *name, *problem;
+  rondo_layer backward;
+} unlike_rows[] = {
+    {"other_rates",
+     "lstm:n3t4c5h7:bi:h0:dropout=0.5:rdropout=0.75",
+     {.hidden_size = 7, .dropout = 0.75f, .recurrent_dropout = 0.5f}},
+    {"backward_alone",
+     "lstm:n4t5c3h6l2:bi:len:h0",
+     {.cell = RONDO_RNN, .hidden_size = 4, .dropout = 0.5f, .recurrent_dropout = 0.5f}},
+    {"forward_alone",
+     "lstm:n3t3c4h5l2:bi:mask=holes:h0:dropout=0.75:rdropout=0.5:ldropout=0.5",
+     {.cell = RONDO_GRU, .hidden_size = 5}},
+    {"shared_and_not",
+     "lstm:n3t4c5h7l2:bi:h0:dropout=0.5",
+     {.cell = RONDO_GRU, .hidden_size = 3, .reset_before = 1, .dropout = 0.5f, .recurrent_dropout = 0.75f}},
+    {"sum", "gru:n4t5c3h6l2:bi=sum:before:len:h0:rdropout=0.5", {.cell = RONDO_RNN, .hidden_size = 6, .dropout = 0.5f}},
+    {0}};
+
+/* The masks of both directions as rondo_batch.dropout_masks has them; gives how many floats. to NULL: only that. */
+static size_t unlike_masks(const problem_data *data, const rondo_layer *back, float *to) {
+  static const int gates[] = {[RONDO_LSTM] = 4, [RONDO_GRU] = 3, [RONDO_RNN] = 1};
+  const problem *p = &data->problem;
+  const struct {
+    float dropout, recurrent;
+    int gates, outputs;
+  } sides[] = {{p->dropout, p->recurrent_dropout, problem_gates(p), problem_output_size(p)},
+               {back->dropout, back->recurrent_dropout, gates[back->cell], back->hidden_size}};
+  int width = p->merge == RONDO_CONCAT ? sides[0].outputs + sides[1].outputs : sides[0].outputs;
+  size_t at = 0;
+  for (int i = 0; i < 2 * p->num_layers; i++) {
+    int layer = i / 2, d = i % 2, masks = sides[d].recurrent > 0 ? sides[d].gates : 1;
+    size_t rows = (size_t)p->batch * (size_t)masks;
+    size_t inputs = sides[d].dropout > 0 ? rows * (size_t)(layer ? width : p->input_size) : 0;
+    size_t outputs = sides[d].recurrent > 0 ? rows * (size_t)sides[d].outputs : 0;
+    if (to) dropout_fill(to + at, inputs, data->seed, rondo_philox_masks(layer, d, 0), sides[d].dropout);
+    if (to) dropout_fill(to + at + inputs, outputs, data->seed, rondo_philox_masks(layer, d, 1), sides[d].recurrent);
+    at += inputs + outputs;
+  }
+  return at;
+}
+
+static int set_up_unlike(train_call *c, rondo_context *ctx, const problem_data *data, const rondo_layer *back,
+                         int recompute) {
+  rondo_plan_desc desc = problem_plan_desc(&data->problem);
+  desc.training = 1, desc.recompute = recompute, desc.layer.backward_layer = back;
+  return ctx && train_set_up_plan(c, ctx, data, &desc);
+}
+
+static void unlike(const void *parameter) {
+  static const char *const what[] = {"kept", "recomputed"};
+  const struct unlike_row *row = parameter;
+  const rondo_layer *back = &row->backward;
+  rondo_context *ctx = test_context(), *reference = test_reference();
+  const problem_data *data = test_data_named(row->problem);
+  size_t count = unlike_masks(data, back, NULL);
+  float *masks = test_memory(count * sizeof *masks);
+  unlike_masks(data, back, masks);
+  train_call right, moved[TRAIN_MOVES];
+  if (!set_up_unlike(&right, reference, data, back, 0) || !train_run(&right, &right.setup.batch)) return;
+  for (int time = 0; time < TRAIN_MOVES; time++) {
+    if (!set_up_unlike(&moved[time], reference, data, back, 0)) return;
+    train_move(&moved[time], time);
+    if (!train_run(&moved[time], &moved[time].setup.batch)) return;
+  }
+  for (int recompute = 0; recompute < 2; recompute++) {
+    train_call drawn, given;
+    if (!set_up_unlike(&drawn, ctx, data, back, recompute) || !train_run(&drawn, &drawn.setup.batch)) return;
+    if (!set_up_unlike(&given, ctx, data, back, recompute)) return;
+    given.setup.batch.dropout_masks = buffer_upload(ctx, masks, count);
+    if (!train_run(&given, &given.setup.batch)) return;
+    EXPECT(train_same(&drawn, &given), "%s: masks that are given differ from the same ones drawn", what[recompute]);
+    if (!is_reference(ctx)) train_expect_near(what[recompute], &drawn, &right, moved);
+  }
+}
+
+/* ---- Graphs ------------------------------------------------------------------------------------------------------ */
+
+/* A forward call that draws masks, frozen: each launch draws those of its seed, and leaves what backward reads. */
+static void graph(const void *name) {
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  const problem_data *data = test_data_named(name);
+  train_call called, launched;
+  rondo_graph *graph = NULL;
+  int recompute = data->problem.recompute;
+  if (!train(&called, ctx, data, recompute) || !train_set_up(&launched, ctx, data, recompute)) return;
+  const test_setup *s = &launched.setup;
+  rondo_batch b = s->batch;
+  if (!EXPECT_OK(rondo_graph_create(&graph, s->plan, ctx, &b))) return;
+  b.seed++; /* the graph has its own */
+  test_outputs none = test_download(s, &b);
+  EXPECT(test_is_poison(none.y, s->y_count), "rondo_graph_create computed something");
+  for (int i = 0; i < 2; i++) {
+    poison_outputs(s);
+    EXPECT_OK(rondo_graph_launch(graph, ctx));
+    launched.outputs = test_download(s, &s->batch);
+    if (train_backward(&launched, &s->batch)) EXPECT(train_same(&called, &launched), "launch %d gives other bits", i);
+  }
+  EXPECT_OK(rondo_synchronize(ctx));
+  rondo_graph_destroy(graph);
+}
+
 /* ---- Without training -------------------------------------------------------------------------------------------- */
 
 /* Plans that do not train take no notice of the rates. */
@@ -213,6 +328,12 @@ static const char *const halved[] = {"lstm:n3t4c5h7:h0:dropout=0.5:rdropout=0.75
 static const char *const seeded[] = {"lstm:n3t4c5h7:h0", "lstm:n3t4c5h7:dropout=0.5", "gru:n3t4c5h7:h0:rdropout=0.5",
                                      "rnn:n3t4c5h7l2:ldropout=0.5", NULL};
 
+static const char *const frozen[] = {
+    "gru:n5t4c5h7l2:len:h0:dropout=0.3:rdropout=0.4:ldropout=0.2",
+    "gru:n5t4c5h7l2:len:h0:dropout=0.3:rdropout=0.4:ldropout=0.2:recompute",
+    "lstm:n5t4c5h7l2:bi:mask=holes:h0:slots:restart:dropout=0.3:ldropout=0.2:recompute",
+    "rnn:n3t4c5h8:time:rdropout=0.4", NULL};
+
 const test_suite test_training = {"Training", TEST_ALL,
                                   (const test_row[]){{"gradients", gradients, TEST_TABLE(problem_training_table)},
                                                      {"smaller_reserve", smaller_reserve, NULL, 0},
@@ -221,5 +342,7 @@ const test_suite test_training = {"Training", TEST_ALL,
                                                      {"ones", ones, TEST_TABLE(halved)},
                                                      {"seen", seen, TEST_TABLE(seen_rows)},
                                                      {"seeds", seeds, TEST_TABLE(seeded)},
+                                                     {"unlike", unlike, TEST_TABLE(unlike_rows)},
+                                                     {"graph", graph, TEST_TABLE(frozen)},
                                                      {"inference", inference, TEST_TABLE(halved)},
                                                      {NULL, NULL, NULL, 0}}};

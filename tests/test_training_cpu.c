@@ -207,6 +207,14 @@ static const struct slope_row {
                   {"affine", {RONDO_AFFINE, 0.7f, 0.3f}, 0, 0},
                   {"thresholded_relu", {RONDO_THRESHOLDED_RELU, 1, 0}, 0, 0},
                   {"scaled_tanh", {RONDO_SCALED_TANH, 1.7f, 0.6f}, 0, 10},
+                  {"celu", {RONDO_CELU, 0.3f, 0}, 2.2, 1},
+                  {"squareplus", {RONDO_SQUAREPLUS, 4, 0}, 8, 0},
+                  {"soft_shrink", {RONDO_SOFT_SHRINK, 0.5f, 0}, 0, 0},
+                  {"hard_shrink", {RONDO_HARD_SHRINK, 0.5f, 0}, 0, 0},
+                  {"tanh_shrink", {RONDO_TANH_SHRINK, 0, 0}, 8, 0},
+                  {"threshold", {RONDO_THRESHOLD, 0.5f, -2}, 0, 0},
+                  {"sparse_plus", {RONDO_SPARSE_PLUS, 0, 0}, 1, 0},
+                  {"sparse_sigmoid", {RONDO_SPARSE_SIGMOID, 0, 0}, 0, 0},
                   {NULL, {RONDO_DEFAULT, 0, 0}, 0, 0}};
 
 /* The slope in double. Of gelu by erfc, as 1 + erf cancels below 0. */
@@ -222,6 +230,7 @@ static double slope_terms(const struct slope_row *row, double x, double slope) {
   switch (row->function.kind) {
     case RONDO_TANH: return 1;
     case RONDO_SCALED_TANH: return fabs((double)row->function.alpha * (double)row->function.beta);
+    case RONDO_CELU: return slope * fabs(fmin(x, 0) / (double)row->function.alpha);
     case RONDO_HARD_SILU: return fabs(x) < 3 ? fabs(x) / 3 + 0.5 : 0;
     case RONDO_SILU:
     case RONDO_MISH: return share + fabs(slope - share);

@@ -3,99 +3,12 @@
  * test_training_cuda_sums.c, those of the cells in _lstm.c and _cells.c. Gradients are held to the reference by the
  * suites of all backends. */
 #define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
+#include "train.h"
 #include "training_cuda.h"
 
 #include <dlfcn.h>
 #include <math.h>
 #include <string.h>
-
-/* ---- A training call --------------------------------------------------------------------------------------------- */
-
-typedef struct call {
-  test_setup setup;
-  float *dx, *dparams, *dh_0, *dc_0;
-  size_t dx_count, dparams_count;
-} call;
-
-enum { MOVED = 16 }; /* units */
-
-/* Each of count numbers of the reference, which are host memory, MOVED units of it up or down. */
-static void move(const void *memory, size_t count, uint64_t stream) {
-  float *numbers = (float *)memory; /* a buffer of the test's own */
-  for (size_t i = 0; numbers && i < count; i++)
-    numbers[i] *= 1 + (problem_random(test_seed(), stream, i) < 0 ? -MOVED : MOVED) * 0x1p-24f;
-}
-
-/* Forward is done; batch is ready for backward with every gradient. larger: than the call by so much. moved: the
- * reference, on other inputs. */
-static int call_make(call *c, rondo_context *ctx, const char *name, int larger, int moved) {
-  const problem_data *data = test_data_named(name);
-  const problem *p = &data->problem;
-  rondo_plan_desc desc = problem_plan_desc(p);
-  desc.training = 1, desc.max_batch += larger, desc.max_timesteps += larger;
-  if (!test_set_up(&c->setup, ctx, data, &desc)) return 0;
-  test_setup *s = &c->setup;
-  rondo_batch *b = &s->batch;
-  c->dparams_count = rondo_plan_sizes(s->plan)->params / sizeof(float);
-  if (moved) {
-    move(b->params, c->dparams_count, RANDOM_WEIGHTS);
-    move(b->x, s->x_count, RANDOM_X);
-    move(b->h_0, s->state_count, RANDOM_STATE);
-    move(b->c_0, s->state_count, RANDOM_OLD);
-  }
-  b->reserve = buffer_new(ctx, rondo_plan_sizes(s->plan)->reserve); /* the reference has none */
-  if (!EXPECT_OK(rondo_forward(s->plan, ctx, b))) return 0;
-  int lstm = problem_has_cell_state(p);
-  c->dx_count = (size_t)p->batch * (size_t)p->timesteps * (size_t)p->input_size;
-  b->dy = kernel_random(ctx, s->y_count, RANDOM_DY, 1).there;
-  b->dy_last = kernel_random(ctx, s->y_last_count, RANDOM_DY_LAST, 1).there;
-  int state = problem_has_state(p);
-  b->dh_n = state ? kernel_random(ctx, s->state_count, RANDOM_DH_N, 1).there : NULL;
-  b->dc_n = lstm ? kernel_random(ctx, s->state_count, RANDOM_DC_N, 1).there : NULL;
-  b->dx = c->dx = buffer_output(ctx, c->dx_count);
-  b->dparams = c->dparams = buffer_floats(ctx, c->dparams_count);
-  b->dh_0 = c->dh_0 = state ? buffer_output(ctx, s->state_count) : NULL;
-  b->dc_0 = c->dc_0 = lstm ? buffer_output(ctx, s->state_count) : NULL;
-  return EXPECT(b->dy && b->dy_last && b->dx && b->dparams && (b->dh_0 || !state), "no memory");
-}
-
-typedef struct gradients {
-  float *dx, *dparams, *dh_0, *dc_0;
-} gradients;
-
-static gradients call_download(const call *c) {
-  rondo_context *ctx = c->setup.ctx;
-  return (gradients){buffer_download(ctx, NULL, c->dx, c->dx_count),
-                     buffer_download(ctx, NULL, c->dparams, c->dparams_count),
-                     c->dh_0 ? buffer_download(ctx, NULL, c->dh_0, c->setup.state_count) : NULL,
-                     c->dc_0 ? buffer_download(ctx, NULL, c->dc_0, c->setup.state_count) : NULL};
-}
-
-static gradients call_backward(const call *c) {
-  EXPECT_OK(rondo_backward(c->setup.plan, c->setup.ctx, &c->setup.batch));
-  return call_download(c);
-}
-
-static int same_gradients(const call *c, const gradients *a, const gradients *b) {
-  size_t states = c->setup.state_count;
-  return test_same_bits(a->dx, b->dx, c->dx_count) && test_same_bits(a->dparams, b->dparams, c->dparams_count) &&
-         test_same_bits(a->dh_0, b->dh_0, states) && test_same_bits(a->dc_0, b->dc_0, states);
-}
-
-static const char *const some_problems[] = {"lstm:n5t6c7h9:mask=holes:h0",
-                                            "lstm:n3t5c4h8l2:bi=mul:len",
-                                            "gru:n3t5c4h8:bi:len:h0:slots:restart",
-                                            "gru:n3t5c4h7:before:h0",
-                                            "rnn:n3t5c4h8:back:time:strided",
-                                            "lstm:n3t5c4h7:norm:peephole:proj=5:mask=left:h0",
-                                            "gru:n3t5c4h7:norm:len",
-                                            "lstm:n70t4c3h5:head=3=softmax", /* sums over rows in parts */
-                                            "lstm:n5t6c7h9l2:len:h0:dropout=0.3:ldropout=0.2",
-                                            "lstm:n5t6c7h9:mask=holes:h0:rdropout=0.4:recompute",
-                                            "gru:n3t5c4h8:bi:len:h0:dropout=0.3:rdropout=0.4:slots:restart",
-                                            "gru:n3t5c4h7:before:h0:rdropout=0.4:recompute",
-                                            "rnn:n3t5c4h8:back:time:strided:dropout=0.3:rdropout=0.4:recompute",
-                                            NULL};
 
 /* ---- What a call enqueues ---------------------------------------------------------------------------------------- */
 
@@ -151,10 +64,12 @@ static const enqueue_row enqueue_rows[] = {
 static void enqueues(const void *parameter) {
   const enqueue_row *e = parameter;
   rondo_context *ctx = test_context();
-  call c;
   int before[COUNTS], between[COUNTS], after[COUNTS];
-  if (!ctx || !call_make(&c, ctx, e->name, 0, 0)) return;
-  int T = c.setup.data->problem.timesteps, once = e->gemms_once, kernels = e->kernels_once;
+  if (!ctx) return;
+  const problem_data *data = test_data_named(e->name);
+  train_call c;
+  if (!train_set_up(&c, ctx, data, data->problem.recompute) || !train_forward(&c, &c.setup.batch)) return;
+  int T = data->problem.timesteps, once = e->gemms_once, kernels = e->kernels_once;
   if (!count(ctx, before)) SKIP("calls are counted under simt only");
   EXPECT_OK(rondo_forward(c.setup.plan, ctx, &c.setup.batch));
   count(ctx, between);
@@ -175,132 +90,70 @@ static void enqueues(const void *parameter) {
 
 /* ---- The same bits ----------------------------------------------------------------------------------------------- */
 
-/* Again, from a reserve that backward has left alone; in a graph; and with room for more. */
-static void same_bits(const void *parameter) {
+static const char *const some_problems[] = {"lstm:n5t6c7h9:mask=holes:h0",
+                                            "lstm:n3t5c4h8l2:bi=mul:len",
+                                            "gru:n3t5c4h8:bi:len:h0:slots:restart",
+                                            "gru:n3t5c4h7:before:h0",
+                                            "rnn:n3t5c4h8:back:time:strided",
+                                            "lstm:n3t5c4h7:norm:peephole:proj=5:mask=left:h0",
+                                            "gru:n3t5c4h7:norm:len",
+                                            "lstm:n70t4c3h5:head=3=softmax", /* sums over rows in parts */
+                                            "lstm:n5t6c7h9l2:len:h0:dropout=0.3:ldropout=0.2",
+                                            "lstm:n5t6c7h9:mask=holes:h0:rdropout=0.4:recompute",
+                                            "gru:n3t5c4h8:bi:len:h0:dropout=0.3:rdropout=0.4:slots:restart",
+                                            "gru:n3t5c4h7:before:h0:rdropout=0.4:recompute",
+                                            "rnn:n3t5c4h8:back:time:strided:dropout=0.3:rdropout=0.4:recompute",
+                                            NULL};
+
+/* Backward again, from a reserve that it has left alone; captured; and with room for more. */
+static void same_bits(const void *name) {
   rondo_context *ctx = test_context();
-  call c, larger;
+  train_call first, larger;
   void *graph = NULL;
-  if (!ctx || !call_make(&c, ctx, parameter, 0, 0)) return;
-  gradients first = call_backward(&c), again = call_backward(&c);
-  EXPECT(same_gradients(&c, &first, &again), "the same call gives other bits");
-  buffer_poison(ctx, c.dx, c.dx_count);
-  buffer_poison(ctx, c.dparams, c.dparams_count);
+  if (!ctx) return;
+  const problem_data *data = test_data_named(name);
+  if (!train(&first, ctx, data, data->problem.recompute)) return;
+  train_call again = first;
+  const rondo_batch *b = &first.setup.batch;
+  if (!train_backward(&again, b)) return;
+  EXPECT(train_same(&first, &again), "the same call gives other bits");
+  buffer_poison(ctx, b->dx, first.dx_count);
+  buffer_poison(ctx, b->dparams, first.dparams_count);
   if (!EXPECT_OK(ctx->ops->capture_begin(ctx))) return;
-  rondo_status status = rondo_backward(c.setup.plan, ctx, &c.setup.batch);
+  rondo_status status = rondo_backward(first.setup.plan, ctx, b);
   EXPECT_OK(ctx->ops->capture_end(ctx, status == RONDO_OK, &graph));
   if (!EXPECT_OK(status)) return;
-  EXPECT(test_is_poison(buffer_download(ctx, NULL, c.dx, c.dx_count), c.dx_count), "the captured call has run");
+  EXPECT(test_is_poison(buffer_download(ctx, NULL, b->dx, first.dx_count), first.dx_count),
+         "the captured call has run");
   EXPECT_OK(ctx->ops->graph_launch(ctx, graph));
-  gradients captured = call_download(&c);
-  EXPECT(same_gradients(&c, &first, &captured), "the captured call gives other bits");
+  train_download(&again, b);
+  EXPECT(train_same(&first, &again), "the captured call gives other bits");
   ctx->ops->graph_destroy(ctx, graph);
-  if (!call_make(&larger, ctx, parameter, 3, 0)) return;
-  gradients room = call_backward(&larger);
-  EXPECT(same_gradients(&c, &first, &room), "a plan for more gives other bits");
+  rondo_plan_desc desc = problem_plan_desc(&data->problem);
+  desc.training = 1, desc.max_batch += 3, desc.max_timesteps += 3;
+  if (!train_set_up_plan(&larger, ctx, data, &desc) || !train_run(&larger, &larger.setup.batch)) return;
+  EXPECT(train_same(&first, &larger), "a plan for more gives other bits");
 }
 
 /* dparams is added to once more: every sum is that of the two. */
-static void accumulates(const void *parameter) {
+static void accumulates(const void *name) {
   rondo_context *ctx = test_context();
-  call c;
-  if (!ctx || !call_make(&c, ctx, parameter, 0, 0)) return;
-  gradients once = call_backward(&c);
-  c.setup.batch.accumulate = 1;
-  gradients twice = call_backward(&c);
+  train_call once;
+  if (!ctx) return;
+  const problem_data *data = test_data_named(name);
+  if (!train(&once, ctx, data, data->problem.recompute)) return;
+  train_call twice = once;
+  rondo_batch b = once.setup.batch;
+  b.accumulate = 1;
+  if (!train_backward(&twice, &b)) return;
+  const float *one = once.gradients.dparams, *two = twice.gradients.dparams;
   double worst = 0, most = 0;
-  for (size_t i = 0; i < c.dparams_count; i++) most = fmax(most, fabs((double)once.dparams[i]));
-  for (size_t i = 0; i < c.dparams_count; i++)
-    worst = compare_worst(worst, fabs((double)twice.dparams[i] - 2 * (double)once.dparams[i]));
+  for (size_t i = 0; i < once.dparams_count; i++) most = fmax(most, fabs((double)one[i]));
+  for (size_t i = 0; i < once.dparams_count; i++)
+    worst = compare_worst(worst, fabs((double)two[i] - 2 * (double)one[i]));
   /* Each sum is begun with the first one: it passes through at most one rounding more for each of its rows. */
-  double rows = c.setup.data->problem.batch * c.setup.data->problem.timesteps;
+  double rows = data->problem.batch * data->problem.timesteps;
   EXPECT_RATIO(worst / ((rows + 4) * 2 * compare_float.sum * 2 * most), "dparams added to");
-}
-
-/* ---- The reference ----------------------------------------------------------------------------------------------- */
-
-static const char *const judged_problems[] = {
-    "lstm:n5t6c7h9:mask=holes:h0",
-    "lstm:n5t6c7h9:mask=left:zero",
-    "lstm:n5t6c7h9:back:len:h0:strided",
-    "lstm:n5t4c3h6l2:bi=mul:len:h0:slots:restart",
-    "lstm:n4t5c3h6:bi=separate:time:mask=holes",
-    "lstm:n4t5c3h6:peephole:cifg:clip=0.5:cellclip=0.3:h0",
-    "lstm:n4t5c3h6:peephole:zoneout=0.25:zoneoutc=0.5:nobias:h0",
-    "lstm:n4t5c3h6:norm:peephole:proj=4:mask=rows:h0",
-    "lstm:n70t3c3h5:len:head=3=softmax",
-    "gru:n4t5c6h11:mask=holes:h0",
-    "gru:n4t5c6h11:h0:slots:restart",
-    "gru:n4t5c6h11:bi=ave:len:nobias:h0",
-    "gru:n4t5c6h11:before:zoneout=0.3:len:h0",
-    "gru:n4t5c6h11l2:norm:len:back:timeorder:h0",
-    "rnn:n6t5c3h17:act=silu:mask=left:h0",
-    "dense:n4t3c5h7:act=gelu",
-    "lstm:n5t6c7h9:mask=holes:h0:dropout=0.3", /* dropout */
-    "lstm:n5t6c7h9:back:len:h0:strided:rdropout=0.4",
-    "lstm:n4t5c8h8:time:h0:dropout=0.3:rdropout=0.4",
-    "lstm:n5t4c3h6l2:bi=mul:len:slots:restart:rdropout=0.2:ldropout=0.5",
-    "lstm:n4t5c3h6:peephole:cifg:zoneout=0.25:dropout=0.3:rdropout=0.4:h0",
-    "lstm:n4t5c3h6:norm:peephole:proj=4:mask=rows:h0:dropout=0.3:rdropout=0.4",
-    "lstm:n4t5c3h6:norm:dropout=0.3:h0",
-    "lstm:n4t5c3h6l3:proj=4:bi:len:dropout=0.3:ldropout=0.2:head=3=softmax",
-    "gru:n4t5c6h11:mask=holes:h0:dropout=0.3",
-    "gru:n4t5c6h11:bi=ave:len:nobias:h0:dropout=0.3:rdropout=0.4",
-    "gru:n4t5c6h11:before:zoneout=0.3:len:h0:dropout=0.3:rdropout=0.4",
-    "gru:n4t5c6h11:before:mask=holes:dropout=0.3:h0",
-    "gru:n4t5c6h11l2:norm:len:back:timeorder:h0:dropout=0.3:rdropout=0.4",
-    "rnn:n6t5c3h17:act=silu:mask=left:h0:rdropout=0.4",
-    "rnn:n6t5c3h17:h0:slots:restart:zoneout=0.2:dropout=0.3:rdropout=0.4",
-    "lstm:n5t6c7h9:mask=holes:h0:recompute", /* recompute */
-    "lstm:n4t5c3h6:peephole:cifg:clip=0.5:cellclip=0.3:h0:recompute",
-    "lstm:n4t5c3h6l2:bi:norm:proj=4:len:rdropout=0.4:head=3:recompute",
-    "lstm:n5t6c7h9l2:len:h0:dropout=0.3:rdropout=0.4:ldropout=0.2:recompute",
-    "gru:n4t5c6h11:mask=holes:h0:recompute",
-    "gru:n4t5c6h11:len:h0:slots:restart:dropout=0.3:rdropout=0.4:recompute",
-    "gru:n4t5c6h11:before:len:h0:recompute",
-    "gru:n4t5c6h11:before:len:h0:dropout=0.3:recompute",
-    "gru:n4t5c6h11:before:len:h0:dropout=0.3:rdropout=0.4:recompute",
-    "gru:n4t5c6h11:norm:len:h0:dropout=0.3:rdropout=0.4:recompute",
-    "rnn:n6t5c3h17:strided:mask=left:h0:dropout=0.3:recompute",
-    "rnn:n6t5c3h17:mask=left:h0:dropout=0.3:rdropout=0.4:recompute",
-    "dense:n4t3c5h7:act=softmax:recompute",
-    NULL};
-
-/* The largest difference of two arrays. Where one has poison, both have it. */
-static double difference(const float *a, const float *b, size_t count) {
-  double worst = 0;
-  for (size_t i = 0; a && i < count; i++)
-    if (!test_same_bits(a + i, b + i, 1)) worst = compare_worst(worst, fabs((double)a[i] - (double)b[i]));
-  return worst;
-}
-
-/* Roundings make a result at best the exact one of numbers that are a few units off, so it may be as far from the
- * reference's as that goes when every input is MOVED units off, and MOVED units of the largest number besides. */
-static void judge(const char *what, const float *got, const float *right, const float *other, size_t count) {
-  double most = 0;
-  for (size_t i = 0; right && i < count; i++)
-    if (!test_is_poison(right + i, 1)) most = fmax(most, fabs((double)right[i]));
-  double bound = difference(right, other, count) + MOVED * 0x1p-24 * most;
-  if (bound > 0) EXPECT_RATIO(difference(got, right, count) / bound, "%s", what);
-}
-
-/* That the kernels are put together rightly; below they are held to bounds of their own. */
-static void judged(const void *parameter) {
-  rondo_context *ctx = test_context(), *reference = test_reference();
-  call c, exact, moved;
-  if (!ctx || !reference || !call_make(&c, ctx, parameter, 0, 0) || !call_make(&exact, reference, parameter, 0, 0))
-    return;
-  if (!call_make(&moved, reference, parameter, 0, 1)) return;
-  gradients got = call_backward(&c), right = call_backward(&exact), other = call_backward(&moved);
-  test_outputs out = test_download(&c.setup, &c.setup.batch),
-               outs[] = {test_download(&exact.setup, &exact.setup.batch),
-                         test_download(&moved.setup, &moved.setup.batch)};
-  judge("y", out.y, outs[0].y, outs[1].y, c.setup.y_count);
-  judge("y_last", out.y_last, outs[0].y_last, outs[1].y_last, c.setup.y_last_count);
-  judge("h_n", out.h_n, outs[0].h_n, outs[1].h_n, c.setup.state_count);
-  judge("dx", got.dx, right.dx, other.dx, c.dx_count);
-  judge("dparams", got.dparams, right.dparams, other.dparams, c.dparams_count);
-  judge("dh_0", got.dh_0, right.dh_0, other.dh_0, c.setup.state_count);
-  judge("dc_0", got.dc_0, right.dc_0, other.dc_0, c.setup.state_count);
 }
 
 /* ---- Kernels over all rows --------------------------------------------------------------------------------------- */
@@ -399,7 +252,6 @@ const test_suite test_training_cuda = {
     (const test_row[]){{"enqueues", enqueues, TEST_TABLE(enqueue_rows)},
                        {"same_bits", same_bits, TEST_TABLE(some_problems)},
                        {"accumulates", accumulates, TEST_TABLE(some_problems)},
-                       {"judged", judged, TEST_TABLE(judged_problems)},
                        {"dx_scatter", dx_scatter, TEST_TABLE(rows_rows)},
                        {"state_backward", state_backward, TEST_TABLE(rows_rows)},
                        {"merges", merges, TEST_TABLE(rows_rows)},

@@ -12,9 +12,11 @@
 /* ---- Bounds ------------------------------------------------------------------------------------------------------ */
 
 /* 16 units of the terms that a slope is the sum of: of these four one is of magnitude up to 1, and another next to it.
- * And what an error of the argument makes of it, which is taken at the ends: slopes jump, but do not turn there. */
+ * And what an error of the argument makes of it, which is taken at the ends: slopes jump, but do not turn there. The
+ * quotient in CELU's is an error of the argument, of one rounding. */
 static near slope(near v, rondo_function f) {
   int two_terms = f.kind == RONDO_SILU || f.kind == RONDO_GELU || f.kind == RONDO_MISH || f.kind == RONDO_HARD_SILU;
+  if (f.kind == RONDO_CELU) v.error += UNIT * near_reach(v);
   double slope = rondo_reference_apply(f, v.value).slope;
   double left = rondo_reference_apply(f, v.value - v.error).slope,
          right = rondo_reference_apply(f, v.value + v.error).slope;

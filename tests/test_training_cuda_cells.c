@@ -196,6 +196,14 @@ const training_row training_rnn_rows[] = {
     FUNCTION(AFFINE, 0.7f, -0.3f),
     FUNCTION(THRESHOLDED_RELU, 0.9f, 0),
     FUNCTION(SCALED_TANH, 1.7f, 0.6f),
+    FUNCTION(CELU, 0.7f, 0),
+    FUNCTION(SQUAREPLUS, 0.6f, 0),
+    FUNCTION(SOFT_SHRINK, 0.5f, 0),
+    FUNCTION(HARD_SHRINK, 0.5f, 0),
+    FUNCTION(TANH_SHRINK, 0, 0),
+    FUNCTION(THRESHOLD, 0.9f, -0.4f),
+    FUNCTION(SPARSE_PLUS, 0, 0),
+    FUNCTION(SPARSE_SIGMOID, 0, 0),
     {0},
 };
 

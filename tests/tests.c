@@ -5,6 +5,7 @@
   SUITE(test_problem_strings)                                                                                          \
   SUITE(test_tensors)                                                                                                  \
   SUITE(test_layers)                                                                                                   \
+  SUITE(test_functions)                                                                                                \
   SUITE(test_stacks)                                                                                                   \
   SUITE(test_weights)                                                                                                  \
   SUITE(test_directions)                                                                                               \

@@ -196,6 +196,14 @@ typedef enum rondo_activation {
   RONDO_AFFINE,           /* a v + b; 1, 0 */
   RONDO_THRESHOLDED_RELU, /* v, or 0 up to a; 1 */
   RONDO_SCALED_TANH,      /* a tanh(b v); 1, 1 */
+  RONDO_CELU,             /* v, or a (e^(v / a) - 1) below 0; 1. a > 0 here and in the next three */
+  RONDO_SQUAREPLUS,       /* (v + sqrt(v^2 + a)) / 2; 4 */
+  RONDO_SOFT_SHRINK,      /* v - a above a, v + a below -a, else 0; 0.5 */
+  RONDO_HARD_SHRINK,      /* v, or 0 within -a..a; 0.5 */
+  RONDO_TANH_SHRINK,      /* v - tanh(v) */
+  RONDO_THRESHOLD,        /* v, or b up to a; 0, 0: Keras has no defaults */
+  RONDO_SPARSE_PLUS,      /* v, or (v + 1)^2 / 4 within -1..1, or 0 below */
+  RONDO_SPARSE_SIGMOID,   /* (v + 1) / 2 within 0..1 */
   RONDO_SOFTMAX           /* e^v over their sum in the row: RONDO_DENSE only */
 } rondo_activation;
 
@@ -235,8 +243,6 @@ typedef struct rondo_layer {
    * Ghahramani 2016). With recurrent_dropout K = G masks, one for each gate, of x too; without it K = 1: all gates
    * share one (what Keras does by itself, too). Each in [0, 1); not for RONDO_DENSE. */
   float dropout, recurrent_dropout;
-  float layer_dropout; /* training plans: likewise between the layers of a stack, but every number of y by itself,
-                          timestep by timestep (PyTorch's dropout); not of the last layer's y */
 
   /* Bidirectional. backward_layer: NULL: as the forward one; else cell, hidden_size, no_bias, reset_before,
    * functions and options of the second direction come from here (Keras's backward_layer). It is read at
@@ -265,6 +271,10 @@ typedef struct rondo_layer {
    * packed as those of layer num_layers. Skipped steps pass through it too. */
   int head_units;
   rondo_function head_activation; /* linear */
+
+  /* Training plans: dropout between the layers of a stack, of every number of y by itself (PyTorch's dropout); not of
+   * the last layer's y. */
+  float layer_dropout;
 } rondo_layer;
 
 typedef struct rondo_plan_desc {
@@ -273,15 +283,17 @@ typedef struct rondo_plan_desc {
   int training;                 /* rondo_backward will follow: forward keeps what that needs in a reserve, and the
                                    parameter block holds plain matrices (rondo_plan_param); 0: forward only */
   rondo_layout layout;          /* of x and y; see also the strides of rondo_batch */
-  int recompute;                /* training: the reserve keeps states, not gates, and backward makes the gates again
-                                   from them in its workspace: less memory for all layers, one more product for each */
   rondo_dtype weights;          /* how the parameter block holds kernel, recurrent_kernel, projection and the head's
                                    kernel; biases, x, y, h, c and all sums are float. CUDA rounds x and h to this type
-                                   on the way into products, for tensor cores, and has RONDO_BF16 from compute
-                                   capability 8.0 on. training: RONDO_F32 only */
+                                   on the way into products, for tensor cores, where RONDO_F16 makes 65520 and more
+                                   infinite; it has RONDO_BF16 from compute capability 8.0 on. training: RONDO_F32
+                                   only */
   rondo_algorithm algorithm;    /* AUTO: the first of the backend's that fits; another one: that or RONDO_UNSUPPORTED */
   int allow_tf32;               /* CUDA, RONDO_F32: products may round their inputs to TF32 (10 bits) on tensor cores.
                                    Other backends compute in full float in any case */
+  int recompute;                /* training: the reserve keeps states, not gates, and backward makes these again, by
+                                   products over all timesteps, in its workspace. That grows by one layer's gates, so
+                                   the two together shrink from the second layer or direction on */
 } rondo_plan_desc;
 
 /* Bytes that the caller provides. Everything is at its largest: max_batch, max_timesteps. */
@@ -420,9 +432,6 @@ typedef struct rondo_batch {
   /* Training with dropout. The masks are a function of seed, layer, direction, n, gate and column, the same on every
    * backend (Philox; see rondo_init): take another seed for each call, and for backward that of its forward. */
   uint64_t seed;
-  const void *dropout_masks; /* factors to use instead of drawing them; NULL: they are drawn. Layer after layer, in it
-                                direction after direction: with dropout (N, K, F), with recurrent_dropout (N, K, O),
-                                nothing between them. Not of layer_dropout, which is always drawn */
   /* Backward only: gradients of a loss by what the forward call gave, NULL: zeros, placed as y, y_last, h_n and c_n; */
   const void *dy, *dy_last, *dh_n, *dc_n;
   /* and by what it was given, NULL: not wanted. dx is dense in the plan's layout, dparams lies as params, dh_0 and
@@ -433,6 +442,9 @@ typedef struct rondo_batch {
   size_t
       y_last_direction; /* y_last of a bidirectional layer, CONCAT and SEPARATE: from the first direction's half to the
                               second's; 0: dense */
+  const void *dropout_masks; /* factors to use instead of drawing them; NULL: they are drawn. Layer after layer, in it
+                                direction after direction: with dropout (N, K, F), with recurrent_dropout (N, K, O),
+                                nothing between them. Not of layer_dropout, which is always drawn */
 } rondo_batch;
 
 /* Computes the layers for N sequences of T timesteps.

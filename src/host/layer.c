@@ -8,10 +8,21 @@
 
 /* The defaults of alpha and beta, where they are not 0. */
 static const float defaults[RONDO_SOFTMAX + 1][2] = {
-    [RONDO_HARD_SIGMOID] = {1.0f / 6, 0.5f}, [RONDO_ELU] = {1, 0},
-    [RONDO_LEAKY_RELU] = {0.2f, 0},          [RONDO_AFFINE] = {1, 0},
-    [RONDO_THRESHOLDED_RELU] = {1, 0},       [RONDO_SCALED_TANH] = {1, 1},
+    [RONDO_HARD_SIGMOID] = {1.0f / 6, 0.5f},
+    [RONDO_ELU] = {1, 0},
+    [RONDO_LEAKY_RELU] = {0.2f, 0},
+    [RONDO_AFFINE] = {1, 0},
+    [RONDO_THRESHOLDED_RELU] = {1, 0},
+    [RONDO_SCALED_TANH] = {1, 1},
+    [RONDO_CELU] = {1, 0},
+    [RONDO_SQUAREPLUS] = {4, 0},
+    [RONDO_SOFT_SHRINK] = {0.5f, 0},
+    [RONDO_HARD_SHRINK] = {0.5f, 0},
 };
+
+static int needs_positive_alpha(rondo_activation kind) {
+  return kind == RONDO_CELU || kind == RONDO_SQUAREPLUS || kind == RONDO_SOFT_SHRINK || kind == RONDO_HARD_SHRINK;
+}
 
 static rondo_status resolve_function(rondo_function *function, const char *field, rondo_function otherwise,
                                      const rondo_layer *layer) {
@@ -27,6 +38,9 @@ static rondo_status resolve_function(rondo_function *function, const char *field
     function->alpha = defaults[function->kind][0];
     function->beta = defaults[function->kind][1];
   }
+  REQUIRE(function->alpha > 0 || !needs_positive_alpha(function->kind),
+          "rondo_plan_create: alpha %g of %s is not above 0, as its kind %d needs", (double)function->alpha, field,
+          (int)function->kind);
   return RONDO_OK;
 }
 

@@ -35,6 +35,17 @@ static dual elu(double v, double alpha, double factor) {
   return v > 0 ? (dual){factor * v, factor} : (dual){factor * alpha * expm1(v), factor * alpha * exp(v)};
 }
 
+/* (v + root) / 2 with root = sqrt(v^2 + a); below 0, where that cancels, a / 4 over (|v| + root) / 2. */
+static dual squareplus(double v, double a) {
+  double root = sqrt(v * v + a), half = (fabs(v) + root) / 2, value = v > 0 ? half : a / 4 / half;
+  return (dual){value, value / root};
+}
+
+static dual sparse_plus(double v) {
+  double share = clamp((v + 1) / 2, 0, 1);
+  return (dual){v < 1 ? share * share : v, share};
+}
+
 dual rondo_reference_apply(rondo_function function, double v) {
   double a = (double)function.alpha, b = (double)function.beta;
   switch (function.kind) {
@@ -63,6 +74,14 @@ dual rondo_reference_apply(rondo_function function, double v) {
     case RONDO_AFFINE: return (dual){a * v + b, a};
     case RONDO_THRESHOLDED_RELU: return (dual){v <= a ? 0 : v, v > a};
     case RONDO_SCALED_TANH: return (dual){a * tanh(b * v), a * b * tanh_slope(b * v)};
+    case RONDO_CELU: return v > 0 ? (dual){v, 1} : (dual){a * expm1(v / a), exp(v / a)};
+    case RONDO_SQUAREPLUS: return squareplus(v, a);
+    case RONDO_SOFT_SHRINK: return (dual){v - clamp(v, -a, a), fabs(v) > a};
+    case RONDO_HARD_SHRINK: return (dual){fabs(v) <= a ? 0 : v, fabs(v) > a};
+    case RONDO_TANH_SHRINK: return (dual){v - tanh(v), tanh(v) * tanh(v)};
+    case RONDO_THRESHOLD: return (dual){v <= a ? b : v, v > a};
+    case RONDO_SPARSE_PLUS: return sparse_plus(v);
+    case RONDO_SPARSE_SIGMOID: return (dual){clamp((v + 1) / 2, 0, 1), within(v, -1, 1) / 2.0};
     case RONDO_SOFTMAX: /* of a whole row: below */
     case RONDO_DEFAULT: /* resolved with the plan */ break;
   }

@@ -38,6 +38,24 @@ __device__ inline float softplus(float v) {
   return (v < 0 ? 0 : v) + log1pf(expf(-fabsf(v)));
 }
 
+/* sqrt(v^2 + a), a > 0, within 2u for a in 2^-100..2^100; what |v| has beyond 2^63, where its square would soon
+ * overflow, is added behind. */
+__device__ inline float root(float v, float a) {
+  const float size = fabsf(v), bounded = size > 0x1p63f ? 0x1p63f : size;
+  return size - bounded + sqrtf(fmaf(bounded, bounded, a));
+}
+
+/* (v + root) / 2; below 0, where that cancels, a / 4 over (|v| + root) / 2. Within 5u. */
+__device__ inline float squareplus(float v, float a) {
+  const float half = fmaf(0.5f, fabsf(v), 0.5f * root(v, a));
+  return v > 0 ? half : 0.25f * a / half;
+}
+
+/* (v + 1) / 2 within 0..1: one rounding. */
+__device__ inline float sparse_sigmoid(float v) {
+  return fmaf(0.5f, limit(v, -1, 1), 0.5f);
+}
+
 /* One activation but SOFTMAX. The branch is the same for all threads of a launch. Not inlined: a cell has up to five of
  * them. GELU by erfc, which keeps its digits in the tail: (1 + erf(x)) / 2 = erfc(-x) / 2. */
 static __device__ __noinline__ float apply(rondo_activation kind, float a, float b, float v) {
@@ -62,6 +80,14 @@ static __device__ __noinline__ float apply(rondo_activation kind, float a, float
     case RONDO_AFFINE: return fmaf(a, v, b);
     case RONDO_THRESHOLDED_RELU: return v <= a ? 0 : v;
     case RONDO_SCALED_TANH: return a * tanhf(b * v);
+    case RONDO_CELU: return v > 0 ? v : a * expm1f(v / a);
+    case RONDO_SQUAREPLUS: return squareplus(v, a);
+    case RONDO_SOFT_SHRINK: return v - limit(v, -a, a);
+    case RONDO_HARD_SHRINK: return fabsf(v) <= a ? 0 : v;
+    case RONDO_TANH_SHRINK: return v - tanhf(v);
+    case RONDO_THRESHOLD: return v <= a ? b : v;
+    case RONDO_SPARSE_PLUS: return v >= 1 ? v : sparse_sigmoid(v) * sparse_sigmoid(v);
+    case RONDO_SPARSE_SIGMOID: return sparse_sigmoid(v);
     default: return v; /* RONDO_LINEAR */
   }
 }

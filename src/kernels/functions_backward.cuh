@@ -2,8 +2,8 @@
  *
  * Values are those of functions.cuh. With u = 2^-24, the slopes of sigmoid and tanh are within 16u of their value, also
  * where the function is flat: they are made of e^-|v|, and nothing cancels. Those of the other functions are within 16u
- * of the sum of their terms' magnitudes. At a kink the slope is that of the side where the function is constant or less
- * steep. */
+ * of the sum of their terms' magnitudes, and CELU's is |v / a| u further, for its quotient. At a kink the slope is that
+ * of the side where the function is constant or less steep. */
 #ifndef RONDO_FUNCTIONS_BACKWARD_CUH
 #define RONDO_FUNCTIONS_BACKWARD_CUH
 
@@ -57,6 +57,14 @@ static __device__ __noinline__ float slope(rondo_activation kind, float a, float
     case RONDO_AFFINE: return a;
     case RONDO_THRESHOLDED_RELU: return v > a ? 1 : 0;
     case RONDO_SCALED_TANH: return a * b * tanh_slope(b * v);
+    case RONDO_CELU: return v > 0 ? 1 : expf(v / a);
+    case RONDO_SQUAREPLUS: return squareplus(v, a) / root(v, a);
+    case RONDO_SOFT_SHRINK: return fabsf(v) > a ? 1 : 0;
+    case RONDO_HARD_SHRINK: return fabsf(v) > a ? 1 : 0;
+    case RONDO_TANH_SHRINK: return tanhf(v) * tanhf(v);
+    case RONDO_THRESHOLD: return v > a ? 1 : 0;
+    case RONDO_SPARSE_PLUS: return sparse_sigmoid(v);
+    case RONDO_SPARSE_SIGMOID: return 0.5f * between(v, -1, 1);
     default: return 1; /* RONDO_LINEAR */
   }
 }

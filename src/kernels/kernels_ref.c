@@ -1,4 +1,5 @@
 /* kernels_ref.c - the twins of the kernels on host memory: plain loops, sums and functions in double. For tests. */
+#include "functions_ref.h"
 #include "kernels.h"
 
 #include <math.h>
@@ -119,47 +120,12 @@ void rondo_rows_idle_ref(const rondo_rows_idle_args *args) {
 
 /* ---- Functions --------------------------------------------------------------------------------------------------- */
 
-static double sigmoid(double v) {
-  return 1 / (1 + exp(-v));
-}
-
-static double limit(double v, double low, double high) {
-  return v < low ? low : v > high ? high : v;
-}
-
 static double clip(double v, double most) {
-  return most > 0 ? limit(v, -most, most) : v;
+  return most > 0 ? clamp(v, -most, most) : v;
 }
 
-static double softplus(double v) {
-  return (v < 0 ? 0 : v) + log1p(exp(-fabs(v)));
-}
-
-static double apply(rondo_function f, double v) {
-  const double a = f.alpha, b = f.beta;
-  switch (f.kind) {
-    case RONDO_TANH: return tanh(v);
-    case RONDO_SIGMOID: return sigmoid(v);
-    case RONDO_HARD_SIGMOID: return limit(a * v + b, 0, 1);
-    case RONDO_RELU: return v < 0 ? 0 : v;
-    case RONDO_SOFTSIGN: return v / (1 + fabs(v));
-    case RONDO_SOFTPLUS: return softplus(v);
-    case RONDO_ELU: return v > 0 ? v : a * expm1(v);
-    case RONDO_SELU: return 1.0507009873554805 * (v > 0 ? v : 1.6732632423543772 * expm1(v));
-    case RONDO_EXPONENTIAL: return exp(v);
-    case RONDO_SILU: return v * sigmoid(v);
-    case RONDO_GELU: return v * erfc(-v / sqrt(2)) / 2;
-    case RONDO_LEAKY_RELU: return v < 0 ? a * v : v;
-    case RONDO_RELU6: return limit(v, 0, 6);
-    case RONDO_MISH: return v * tanh(softplus(v));
-    case RONDO_HARD_SILU: return v * limit(v / 6 + 0.5, 0, 1);
-    case RONDO_HARD_TANH: return limit(v, -1, 1);
-    case RONDO_LOG_SIGMOID: return -softplus(-v);
-    case RONDO_AFFINE: return a * v + b;
-    case RONDO_THRESHOLDED_RELU: return v <= a ? 0 : v;
-    case RONDO_SCALED_TANH: return a * tanh(b * v);
-    default: return v;
-  }
+static double active(rondo_function f, double v) {
+  return apply(f, v).value;
 }
 
 static double zone_out(double rate, double old, double fresh) {
@@ -199,11 +165,11 @@ static void lstm_fresh(const rondo_lstm_cell_forward_args *args, ptrdiff_t r, pt
   double v[4];
   for (int l = 0; l < 4; l++) v[l] = lstm_sum(args, r, l, j);
   for (int l = 0; l < 2 && p; l++) v[l] += p[l * H + j] * old;
-  double i = apply(k->recurrent_activation, clip(v[0], k->clip));
-  double f = k->input_forget ? 1 - i : apply(k->recurrent_activation, clip(v[1], k->clip));
-  *fresh = clip(f * old + i * apply(k->activation, clip(v[2], k->clip)), k->cell_clip);
+  double i = active(k->recurrent_activation, clip(v[0], k->clip));
+  double f = k->input_forget ? 1 - i : active(k->recurrent_activation, clip(v[1], k->clip));
+  *fresh = clip(f * old + i * active(k->activation, clip(v[2], k->clip)), k->cell_clip);
   if (p) v[3] += p[2 * H + j] * *fresh;
-  *o = apply(k->recurrent_activation, clip(v[3], k->clip));
+  *o = active(k->recurrent_activation, clip(v[3], k->clip));
 }
 
 /* What q is applied to: c', or its normalisation, which must know c' of the whole row. */
@@ -230,7 +196,7 @@ static void lstm_row(const rondo_lstm_cell_forward_args *args, ptrdiff_t r, doub
   for (ptrdiff_t j = 0; j < H; j++) {
     double old = args->step.step ? (double)args->c[r * H + j] : row.state < 0 ? 0 : get(args->c_0, row.state, j), o;
     lstm_fresh(args, r, j, old, &c[j], &o);
-    h[j] = o * apply(args->options.output_activation, lstm_inside(args, r, j, c[j]));
+    h[j] = o * active(args->options.output_activation, lstm_inside(args, r, j, c[j]));
     c[j] = zone_out(args->options.zoneout_cell, old, c[j]);
     if (!args->unprojected) h[j] = zone_out(args->options.zoneout, get(args->h, r, j), h[j]);
   }
@@ -262,7 +228,7 @@ void rondo_gru_reset_forward_ref(const rondo_gru_reset_forward_args *args) {
     for (ptrdiff_t j = 0; j < H; j++) {
       double v = (double)args->gates[(r * 3 + 1) * H + j] + args->bias[H + j];
       float *h = &args->h.at[r * args->h.stride + j];
-      double reset = apply(args->recurrent_activation, clip(v, args->clip)) * *h;
+      double reset = active(args->recurrent_activation, clip(v, args->clip)) * *h;
       if (args->type) put_rounded(args->type, args->rounded, r * args->rounded_stride + j, reset);
       if (args->type) continue;
       args->saved[r * H + j] = *h;
@@ -294,9 +260,9 @@ void rondo_gru_cell_forward_ref(const rondo_gru_cell_forward_args *args) {
     for (ptrdiff_t j = 0; j < args->hidden_size; j++) {
       double v[4], old = get(args->h, r, j);
       gru_sums(args, r, j, v);
-      double z = apply(k->recurrent_activation, clip(v[0], k->clip));
-      double reset = args->reset_before ? 0 : apply(k->recurrent_activation, clip(v[1], k->clip));
-      double n = apply(k->activation, clip(v[2] + reset * v[3], k->clip));
+      double z = active(k->recurrent_activation, clip(v[0], k->clip));
+      double reset = args->reset_before ? 0 : active(k->recurrent_activation, clip(v[1], k->clip));
+      double n = active(k->activation, clip(v[2] + reset * v[3], k->clip));
       put_h(&args->output, &args->step, r, j, zone_out(k->zoneout, old, z * old + (1 - z) * n));
     }
 }
@@ -306,7 +272,7 @@ void rondo_rnn_cell_forward_ref(const rondo_rnn_cell_forward_args *args) {
   for (ptrdiff_t r = 0; r < args->step.rows; r++)
     for (ptrdiff_t j = 0; j < H; j++) {
       double v = (double)args->gates[r * H + j] + (args->bias ? args->bias[j] : 0);
-      double h = apply(args->options.activation, clip(v, args->options.clip));
+      double h = active(args->options.activation, clip(v, args->options.clip));
       put_h(&args->output, &args->step, r, j, zone_out(args->options.zoneout, get(args->h, r, j), h));
     }
 }
@@ -321,7 +287,7 @@ void rondo_dense_forward_ref(const rondo_dense_forward_args *args) {
     for (ptrdiff_t j = 0; j < H && soft; j++) total += exp((double)sums[j] + args->bias[j] - most);
     for (ptrdiff_t j = 0; j < H; j++) {
       double v = (double)sums[j] + args->bias[j];
-      v = soft ? exp(v - most) / total : apply(args->activation, v);
+      v = soft ? exp(v - most) / total : active(args->activation, v);
       if (args->y) args->y[i % N * args->y_sequence + i / N * args->y_timestep + j] = (float)v;
       if (i / N == args->timesteps - 1) put(args->y_last, i % N, j, v);
     }

@@ -1,5 +1,6 @@
 /* kernels_training_ref.c - the twins of the kernels of training on host memory: plain loops, sums and functions in
  * double. For tests. */
+#include "functions_ref.h"
 #include "kernels.h"
 
 #include <math.h>
@@ -38,63 +39,6 @@ static double gradient_by_h(const rondo_output_gradient *out, const rondo_step *
 }
 
 /* ---- Functions --------------------------------------------------------------------------------------------------- */
-
-typedef struct dual {
-  double value, slope;
-} dual;
-
-static double sigmoid(double v) {
-  return 1 / (1 + exp(-v));
-}
-
-static double clamp(double v, double low, double high) {
-  return v < low ? low : v > high ? high : v;
-}
-
-static int within(double v, double low, double high) {
-  return low < v && v < high;
-}
-
-static double softplus(double v) {
-  return (v < 0 ? 0 : v) + log1p(exp(-fabs(v)));
-}
-
-static double tanh_slope(double v) {
-  return 1 / (cosh(v) * cosh(v));
-}
-
-static dual elu(double v, double a, double factor) {
-  return v > 0 ? (dual){factor * v, factor} : (dual){factor * a * expm1(v), factor * a * exp(v)};
-}
-
-static dual apply(rondo_function f, double v) {
-  const double a = (double)f.alpha, b = (double)f.beta, s = sigmoid(v), ds = s * sigmoid(-v);
-  switch (f.kind) {
-    case RONDO_TANH: return (dual){tanh(v), tanh_slope(v)};
-    case RONDO_SIGMOID: return (dual){s, ds};
-    case RONDO_HARD_SIGMOID: return (dual){clamp(a * v + b, 0, 1), a * within(a * v + b, 0, 1)};
-    case RONDO_RELU: return (dual){v < 0 ? 0 : v, v > 0};
-    case RONDO_SOFTSIGN: return (dual){v / (1 + fabs(v)), pow(1 + fabs(v), -2)};
-    case RONDO_SOFTPLUS: return (dual){softplus(v), s};
-    case RONDO_ELU: return elu(v, a, 1);
-    case RONDO_SELU: return elu(v, 1.6732632423543772, 1.0507009873554805);
-    case RONDO_EXPONENTIAL: return (dual){exp(v), exp(v)};
-    case RONDO_SILU: return (dual){v * s, s + v * ds};
-    case RONDO_GELU:
-      return (dual){v * erfc(-v / sqrt(2)) / 2, erfc(-v / sqrt(2)) / 2 + v * exp(-v * v / 2) / sqrt(2 * acos(-1))};
-    case RONDO_LEAKY_RELU: return (dual){v < 0 ? a * v : v, v > 0 ? 1 : a};
-    case RONDO_RELU6: return (dual){clamp(v, 0, 6), within(v, 0, 6)};
-    case RONDO_MISH: return (dual){v * tanh(softplus(v)), tanh(softplus(v)) + v * tanh_slope(softplus(v)) * s};
-    case RONDO_HARD_SILU:
-      return (dual){v * clamp(v / 6 + 0.5, 0, 1), clamp(v / 6 + 0.5, 0, 1) + v / 6 * within(v, -3, 3)};
-    case RONDO_HARD_TANH: return (dual){clamp(v, -1, 1), within(v, -1, 1)};
-    case RONDO_LOG_SIGMOID: return (dual){-softplus(-v), sigmoid(-v)};
-    case RONDO_AFFINE: return (dual){a * v + b, a};
-    case RONDO_THRESHOLDED_RELU: return (dual){v <= a ? 0 : v, v > a};
-    case RONDO_SCALED_TANH: return (dual){a * tanh(b * v), a * b * tanh_slope(b * v)};
-    default: return (dual){v, 1};
-  }
-}
 
 static dual clip(double v, double most) {
   return most > 0 ? (dual){clamp(v, -most, most), within(v, -most, most)} : (dual){v, 1};

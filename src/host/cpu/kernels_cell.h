@@ -34,6 +34,14 @@ static void activate(rondo_function function, float *v, int units) {
     case RONDO_AFFINE: OVER_UNITS(vec_affine(x, alpha, beta));
     case RONDO_THRESHOLDED_RELU: OVER_UNITS(vec_if_at_most(x, vec_set(alpha), vec_set(0.0f), x));
     case RONDO_SCALED_TANH: OVER_UNITS(vec_mul(vec_set(alpha), vec_tanh(vec_mul(vec_set(beta), x))));
+    case RONDO_CELU: OVER_UNITS(vec_celu(x, alpha));
+    case RONDO_SQUAREPLUS: OVER_UNITS(vec_squareplus(x, alpha));
+    case RONDO_SOFT_SHRINK: OVER_UNITS(vec_soft_shrink(x, alpha));
+    case RONDO_HARD_SHRINK: OVER_UNITS(vec_if_at_most(vec_abs(x), vec_set(alpha), vec_set(0.0f), x));
+    case RONDO_TANH_SHRINK: OVER_UNITS(vec_tanh_shrink(x));
+    case RONDO_THRESHOLD: OVER_UNITS(vec_if_at_most(x, vec_set(alpha), vec_set(beta), x));
+    case RONDO_SPARSE_PLUS: OVER_UNITS(vec_sparse_plus(x));
+    case RONDO_SPARSE_SIGMOID: OVER_UNITS(vec_sparse_sigmoid(x));
     case RONDO_LINEAR:
     case RONDO_SOFTMAX:
     case RONDO_DEFAULT: break;

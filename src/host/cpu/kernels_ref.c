@@ -98,6 +98,12 @@ static double elu(double x, double alpha) {
   return x > 0 ? x : alpha * expm1(x);
 }
 
+/* By a / (root - x) below 0, where x + root cancels. */
+static double squareplus(double x, double alpha) {
+  double root = sqrt(x * x + alpha);
+  return (x > 0 ? x + root : alpha / (root - x)) / 2;
+}
+
 double rondo_function_ref(rondo_function function, double x) {
   double alpha = (double)function.alpha, beta = (double)function.beta;
   switch (function.kind) {
@@ -121,6 +127,14 @@ double rondo_function_ref(rondo_function function, double x) {
     case RONDO_AFFINE: return alpha * x + beta;
     case RONDO_THRESHOLDED_RELU: return x <= alpha ? 0 : x;
     case RONDO_SCALED_TANH: return alpha * tanh(beta * x);
+    case RONDO_CELU: return x > 0 ? x : alpha * expm1(x / alpha);
+    case RONDO_SQUAREPLUS: return squareplus(x, alpha);
+    case RONDO_SOFT_SHRINK: return x < -alpha ? x + alpha : x > alpha ? x - alpha : 0;
+    case RONDO_HARD_SHRINK: return fabs(x) <= alpha ? 0 : x;
+    case RONDO_TANH_SHRINK: return x - tanh(x);
+    case RONDO_THRESHOLD: return x <= alpha ? beta : x;
+    case RONDO_SPARSE_PLUS: return x >= 1 ? x : pow(clamp(x + 1, 0, 2), 2) / 4;
+    case RONDO_SPARSE_SIGMOID: return clamp(x + 1, 0, 2) / 2;
     case RONDO_LINEAR:
     case RONDO_SOFTMAX:
     case RONDO_DEFAULT: break;

@@ -4,7 +4,8 @@
  * Bounds in u = 2^-24, found by trying floats of every size and sign (tests hold them); where the exact slope is
  * below 100 FLT_MIN, that bounds the absolute error:
  *
- *     of the slope             SIGMOID 7, SOFTSIGN 4, SOFTPLUS and LOG_SIGMOID 2.5, ELU 3.2, SELU 4.2, EXPONENTIAL 2.2
+ *     of the slope             SIGMOID 7, SOFTSIGN 4, SOFTPLUS and LOG_SIGMOID 2.5, ELU 3.2, SELU 4.2, EXPONENTIAL 2.2,
+ *                              SQUAREPLUS 8, TANH_SHRINK 8, SPARSE_PLUS 1; CELU 2.2, and |v / a| for the quotient
  *     of its terms' absolute   SILU 8, GELU 8 (for its density 8 + v^2), MISH 10, whose two terms cancel where the
  *     values                   function has its minimum; HARD_SILU 2
  *     of the steepest slope    TANH 8, SCALED_TANH 10
@@ -59,6 +60,16 @@ INLINE vec slope_scaled_tanh(vec x, float alpha, float beta) {
   return vec_mul(vec_set(alpha * beta), vec_sub(vec_set(1.0f), vec_mul(t, t)));
 }
 
+/* 1 above alpha and below -alpha. */
+INLINE vec slope_shrink(vec x, float alpha) {
+  return vec_if_at_most(vec_abs(x), vec_set(alpha), vec_set(0.0f), vec_set(1.0f));
+}
+
+INLINE vec slope_tanh_shrink(vec x) {
+  vec t = vec_tanh(x);
+  return vec_mul(t, t);
+}
+
 /* to[j] = derivative at x = in[j]. */
 #define OVER_NUMBERS(derivative)                                                                                       \
   for (int j = 0; j < count; j += LANES) {                                                                             \
@@ -93,6 +104,14 @@ static void KERNEL(slopes)(rondo_function function, int count, const float *in, 
     case RONDO_AFFINE: OVER_NUMBERS(vec_set(alpha));
     case RONDO_THRESHOLDED_RELU: OVER_NUMBERS(vec_if_at_most(x, vec_set(alpha), zero, one));
     case RONDO_SCALED_TANH: OVER_NUMBERS(slope_scaled_tanh(x, alpha, beta));
+    case RONDO_CELU: OVER_NUMBERS(slope_elu(vec_div(x, vec_set(alpha)), 1.0f, 1.0f));
+    case RONDO_SQUAREPLUS: OVER_NUMBERS(vec_div(vec_squareplus(x, alpha), vec_root(x, alpha)));
+    case RONDO_SOFT_SHRINK: OVER_NUMBERS(slope_shrink(x, alpha));
+    case RONDO_HARD_SHRINK: OVER_NUMBERS(slope_shrink(x, alpha));
+    case RONDO_TANH_SHRINK: OVER_NUMBERS(slope_tanh_shrink(x));
+    case RONDO_THRESHOLD: OVER_NUMBERS(vec_if_at_most(x, vec_set(alpha), zero, one));
+    case RONDO_SPARSE_PLUS: OVER_NUMBERS(vec_sparse_sigmoid(x));
+    case RONDO_SPARSE_SIGMOID: OVER_NUMBERS(slope_between(x, -1.0f, 1.0f, vec_set(0.5f), 0.0f));
     case RONDO_LINEAR: OVER_NUMBERS(one);
     case RONDO_SOFTMAX:
     case RONDO_DEFAULT: break;

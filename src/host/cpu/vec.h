@@ -7,6 +7,7 @@
 #define RONDO_CPU_VEC_H
 
 #include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -57,6 +58,9 @@ INLINE vec vec_div(vec a, vec b) {
 }
 INLINE vec vec_fma(vec a, vec b, vec c) {
   return _mm512_fmadd_ps(a, b, c);
+}
+INLINE vec vec_sqrt(vec a) {
+  return _mm512_sqrt_ps(a);
 }
 INLINE vec vec_abs(vec a) {
   return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a);
@@ -126,6 +130,9 @@ INLINE vec vec_div(vec a, vec b) {
 INLINE vec vec_fma(vec a, vec b, vec c) {
   return _mm256_fmadd_ps(a, b, c);
 }
+INLINE vec vec_sqrt(vec a) {
+  return _mm256_sqrt_ps(a);
+}
 INLINE vec vec_abs(vec a) {
   return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
 }
@@ -191,6 +198,10 @@ INLINE vec vec_div(vec a, vec b) {
 }
 INLINE vec vec_fma(vec a, vec b, vec c) {
   return a * b + c;
+}
+INLINE vec vec_sqrt(vec a) {
+  for (int j = 0; j < LANES; j++) a[j] = sqrtf(a[j]);
+  return a;
 }
 INLINE vec vec_abs(vec a) {
   return (vec)((vec_bits)a & 0x7fffffffu);

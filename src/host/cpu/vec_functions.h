@@ -119,6 +119,47 @@ INLINE vec vec_affine(vec x, float alpha, float beta) {
   return vec_fma(x, vec_set(alpha), vec_set(beta));
 }
 
+/* a expm1(x / a) below 0, a > 0: elu's 3.6 u and at most one for the quotient, which expm1 never magnifies. */
+INLINE vec vec_celu(vec x, float alpha) {
+  vec below = vec_expm1_negative(vec_div(vec_at_most(0.0f, x), vec_set(alpha)));
+  return vec_if_at_most(x, vec_set(0.0f), vec_mul(vec_set(alpha), below), x);
+}
+
+/* sqrt(x^2 + a), a > 0, to 2 u for a in 2^-100..2^100, 3 u beyond 2^63: what |x| has beyond that, where its square
+ * would soon overflow, is added behind. */
+INLINE vec vec_root(vec x, float alpha) {
+  vec size = vec_abs(x), bounded = vec_at_most(0x1p63f, size);
+  vec root = vec_sqrt(vec_fma(bounded, bounded, vec_set(alpha)));
+  return vec_add(vec_sub(size, bounded), root);
+}
+
+/* (x + root) / 2; below 0, where that cancels, a / 4 over (|x| + root) / 2. To 5 u. */
+INLINE vec vec_squareplus(vec x, float alpha) {
+  vec half = vec_fma(vec_set(0.5f), vec_abs(x), vec_mul(vec_set(0.5f), vec_root(x, alpha)));
+  return vec_if_at_most(x, vec_set(0.0f), vec_div(vec_set(0.25f * alpha), half), half);
+}
+
+/* One rounding. */
+INLINE vec vec_soft_shrink(vec x, float alpha) {
+  return vec_sub(x, vec_clamp(-alpha, alpha, x));
+}
+
+/* To tanh's 5.1 u (3.3 u) of tanh(x) and a rounding of the difference, which cancels near 0. */
+INLINE vec vec_tanh_shrink(vec x) {
+  return vec_sub(x, vec_tanh(x));
+}
+
+/* (x + 1) / 2 within 0..1: one rounding. */
+INLINE vec vec_sparse_sigmoid(vec x) {
+  return vec_fma(vec_set(0.5f), vec_clamp(-1.0f, 1.0f, x), vec_set(0.5f));
+}
+
+/* Below 1 the square of that: to 3 u. */
+INLINE vec vec_sparse_plus(vec x) {
+  vec share = vec_sparse_sigmoid(x);
+  return vec_if_at_most(vec_set(1.0f), x, x, vec_mul(share, share));
+}
+
 /* Lanes from `count` on become 0, whatever they held. */
 INLINE vec vec_keep_first(vec a, int count) {
   float lanes[LANES];

@@ -6,15 +6,9 @@
  * be pinned, waited for or kept until a graph's launches. A call that has no lengths, mask, slots or restart needs none
  * of this.
  *
- * Why the host sorts and not CUB: lengths are host memory, and the host must count them in any case, as cuBLAS takes
- * the number of rows of each product from it. For 64, 1024 and 4096 sequences of up to 100 steps schedule.c takes 0.3,
- * 3 and 12 us and writing the words 0.2, 3 and 12 us (one core of an AMD EPYC), in 1, 1 and 3 launches with 16 bytes a
- * row. cub::DeviceRadixSort::SortPairs by the 7 bits of such lengths would be one launch of a single block, 406000 to
- * 423000 thread instructions of PTX, 8 bytes loaded and stored a row (for 8192 rows 3 launches and 3 fills; counted by
- * tests/simt on sm_80), between two others: one that brings the lengths, 4 bytes a row, and one that makes rows of the
- * order. So 3 launches in place of 1 for up to 2000 sequences; beyond, as many as now, and at most 22 us of the host's
- * time (counting alone takes 2) against a block's that all steps wait for. It would pay where lengths are on the device
- * already. */
+ * The host sorts, not CUB: lengths are host memory, and it must count them anyway, as cuBLAS takes the number of rows
+ * of each product from it. Sorted on the device they would be one launch to bring the lengths, one or more of
+ * cub::DeviceRadixSort, and one to make rows of the order, in place of one launch for each 2000 rows. */
 #include "stepwise.h"
 
 /* Words on their way to the device. */
