@@ -9,7 +9,7 @@ void dropout_fill(float *to, size_t count, uint64_t seed, uint64_t sequence, flo
   uint32_t word[4];
   for (size_t i = 0; i < count; i++) {
     if (i % 4 == 0) rondo_philox(seed, sequence, i / 4, word);
-    to[i] = rondo_philox_factor(word[i % 4], rate);
+    to[i] = rondo_philox_uniform(word[i % 4]) > rate ? 1 / (1 - rate) : 0;
   }
 }
 

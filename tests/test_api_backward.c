@@ -50,7 +50,7 @@ static const misuse gru_rows[] = {
 static const misuse dense_rows[] = {
     {"dh_n", B(dh_n), SET, 64, INVALID, "dh_n is not NULL, but RONDO_DENSE has no state"},
     {"dh_0", B(dh_0), SET, 64, INVALID, "dh_0 is not NULL"},
-    {"dropout_masks", B(dropout_masks), SET, 64, INVALID, "dropout_masks is not NULL, but the plan has no masks"},
+    {"dropout_masks", B(dropout_masks), SET, 64, INVALID, "dropout_masks is not NULL, but the plan has training "},
     {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
 };
 

@@ -191,7 +191,9 @@ static const fit_row fit_rows[] = {
     {"infinite", LAYER "f16", 0, ARRAY(kernel), 79, INFINITY, NULL},
     {"nan", LAYER "f16", 0, ARRAY(kernel), 79, NAN, NULL},
     {"bias", LAYER "f16", 0, ARRAY(bias), 19, 1e9f, NULL}, /* a float in any case */
-    {"bf16", LAYER "bf16", 0, ARRAY(kernel), 79, FLT_MAX, NULL},
+    {"bf16", LAYER "bf16", 0, ARRAY(kernel), 79, FLT_MAX, "kernel[79] 3.40282e+38 is beyond 3.38953e+38"},
+    {"bf16_halfway", LAYER "bf16", 0, ARRAY(recurrent_kernel), 59, 0x1.FFp127f, "recurrent_kernel[59] "},
+    {"bf16_largest", LAYER "bf16", 0, ARRAY(kernel), 79, 0x1.FEFFFEp127f, NULL},
     {NULL, NULL, 0, 0, 0, 0, NULL}};
 
 static void fits(const void *parameter) {

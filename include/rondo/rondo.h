@@ -245,9 +245,9 @@ typedef struct rondo_layer {
   float dropout, recurrent_dropout;
 
   /* Bidirectional. backward_layer: NULL: as the forward one; else cell, hidden_size, no_bias, reset_before,
-   * functions and options of the second direction come from here (Keras's backward_layer). It is read at
-   * rondo_plan_create only. With another output size it is for CONCAT and SEPARATE, whose two tensors then both have
-   * the longer rows. */
+   * functions and options of the second direction come from here (Keras's backward_layer), but layer_dropout. It is
+   * read at rondo_plan_create only. With another output size it is for CONCAT and SEPARATE, whose two tensors then
+   * both have the longer rows. */
   rondo_merge merge;
   const struct rondo_layer *backward_layer;
   int time_order; /* with go_backwards: y[t] belongs to x[t] (ONNX's direction=reverse) */
@@ -292,8 +292,9 @@ typedef struct rondo_plan_desc {
   int allow_tf32;               /* CUDA, RONDO_F32: products may round their inputs to TF32 (10 bits) on tensor cores.
                                    Other backends compute in full float in any case */
   int recompute;                /* training: the reserve keeps states, not gates, and backward makes these again, by
-                                   products over all timesteps, in its workspace. That grows by one layer's gates, so
-                                   the two together shrink from the second layer or direction on */
+                                   products over all timesteps, in its workspace. That grows by one layer's gates, and
+                                   on the CPU by its weights: it pays with several layers or directions and rows
+                                   enough; rondo_plan_sizes tells */
 } rondo_plan_desc;
 
 /* Bytes that the caller provides. Everything is at its largest: max_batch, max_timesteps. */
@@ -381,7 +382,7 @@ RONDO_API rondo_status rondo_plan_param(const rondo_plan *plan, int layer, int d
  * host memory and may go when the call returns; it waits for the device, so do not call it while a stream is
  * captured. The block fits every plan with the same layer, weight type, training, backend, instruction set and
  * device, whatever its batch, timesteps and layout: pack once, share it between threads. With weights RONDO_F16 or
- * RONDO_BF16 they are rounded to nearest, ties to even; a finite one that RONDO_F16 cannot hold is an error. Training
+ * RONDO_BF16 they are rounded to nearest, ties to even; a finite one that the type cannot hold is an error. Training
  * plans that differ in recompute or in dropout rates share a block, too: a second one without dropout is for
  * validation. On the CPU each layer's part begins with a small header that rondo_forward checks; on CUDA, on the
  * reference and with training a wrong block cannot be noticed. Fails with INVALID_ARGUMENT, with training
@@ -429,8 +430,9 @@ typedef struct rondo_batch {
   size_t y_last_stride; /* from row n to row n + 1 of y_last; 0: dense */
   size_t state_stride; /* from row n to row n + 1 of h_0, c_0, h_n and c_n; 0: dense, O and H. Layers and directions are
                            N such rows apart, or slot_count with slots */
-  /* Training with dropout. The masks are a function of seed, layer, direction, n, gate and column, the same on every
-   * backend (Philox; see rondo_init): take another seed for each call, and for backward that of its forward. */
+  /* Training with dropout. The masks are a function of seed, layer, direction, n, gate and column, those of
+   * layer_dropout of seed, layer, t, n, column and batch; the same on every backend (Philox). Take another seed for
+   * each call, and for backward that of its forward. */
   uint64_t seed;
   /* Backward only: gradients of a loss by what the forward call gave, NULL: zeros, placed as y, y_last, h_n and c_n; */
   const void *dy, *dy_last, *dh_n, *dc_n;
@@ -457,8 +459,8 @@ typedef struct rondo_batch {
  * as often as samples come.
  *
  * Same bits: on the CPU a sequence's results do not depend on the rest of the batch, on its place there, on threads,
- * or on whether it came in one call or in pieces with carried state. On CUDA the same call gives the same bits on
- * the same GPU. NaN and infinities stay in the sequence they came in.
+ * or on whether it came in one call or in pieces with carried state (but masks that are drawn do). On CUDA the same
+ * call gives the same bits on the same GPU. NaN and infinities stay in the sequence they came in.
  *
  * Fails with INVALID_ARGUMENT, UNSUPPORTED or, with lengths, a mask or slots, OUT_OF_MEMORY, and then has written
  * nothing; with DEVICE_ERROR outputs are undefined. */

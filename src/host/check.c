@@ -157,7 +157,10 @@ static rondo_status check_outputs(const char *who, const rondo_batch *b) {
 static rondo_status check_masks(const char *who, const rondo_plan *plan, const rondo_batch *b) {
   size_t floats = 0;
   for (int d = 0; d < plan->directions; d++) floats += rondo_mask_floats(plan, 0, d, 1);
-  REQUIRE(!b->dropout_masks || floats, "%s: dropout_masks is not NULL, but the plan has no masks", who);
+  const rondo_layer *layer = &plan->desc.layer;
+  REQUIRE(!b->dropout_masks || floats,
+          "%s: dropout_masks is not NULL, but the plan has training %d, dropout %g, recurrent_dropout %g", who,
+          plan->desc.training, (double)layer->dropout, (double)layer->recurrent_dropout);
   return check_pointer(who, "dropout_masks", b->dropout_masks, 0, sizeof(float));
 }
 
@@ -170,8 +173,9 @@ static rondo_status check_inputs(const char *who, const rondo_plan *plan, const 
   TRY(check_masks(who, plan, b));
   const void *const scratch[] = {b->workspace, b->reserve};
   const void *const given[] = {b->x, b->params, b->h_0, b->c_0, b->dropout_masks, b->workspace};
+  const int last = sizeof given / sizeof *given - 1; /* the workspace, which is not compared with itself */
   for (int i = 0; i < 2; i++)
-    for (int k = 0; k < 5 + i; k++)
+    for (int k = 0; k < last + i; k++)
       REQUIRE(!scratch[i] || scratch[i] != given[k], "%s: %s %p is another field's memory too", who,
               i ? "reserve" : "workspace", scratch[i]);
   return check_states(who, plan, b);

@@ -33,23 +33,29 @@ static const float *given(const rondo_plan *plan, const rondo_batch *b, int inde
 
 /* ---- drawing ----------------------------------------------------------------------------------------------------- */
 
+/* v[i] = or *= the factor of word i. */
+static void draw(float *v, size_t count, const rondo_dropout *how, int multiply) {
+  const float kept = 1 / (1 - how->rate);
+  for (size_t i = 0; i < count; i += 4) {
+    uint32_t word[4];
+    size_t words = count - i < 4 ? count - i : 4;
+    rondo_philox(how->seed, how->sequence, i / 4, word);
+    for (size_t k = 0; k < words; k++) {
+      float factor = rondo_philox_uniform(word[k]) > how->rate ? kept : 0;
+      v[i + k] = multiply ? v[i + k] * factor : factor;
+    }
+  }
+}
+
 static rondo_status draw_mask(rondo_context *ctx, float *mask, size_t count, const rondo_dropout *how) {
   if (ctx->ops->draw_mask) return ctx->ops->draw_mask(ctx, mask, count, how);
-  uint32_t word[4];
-  for (size_t i = 0; i < count; i++) {
-    if (i % 4 == 0) rondo_philox(how->seed, how->sequence, i / 4, word);
-    mask[i] = rondo_philox_factor(word[i % 4], how->rate);
-  }
+  draw(mask, count, how, 0);
   return RONDO_OK;
 }
 
 static rondo_status drop(rondo_context *ctx, float *v, size_t count, const rondo_dropout *how) {
   if (ctx->ops->drop) return ctx->ops->drop(ctx, v, count, how);
-  uint32_t word[4];
-  for (size_t i = 0; i < count; i++) {
-    if (i % 4 == 0) rondo_philox(how->seed, how->sequence, i / 4, word);
-    v[i] *= rondo_philox_factor(word[i % 4], how->rate);
-  }
+  draw(v, count, how, 1);
   return RONDO_OK;
 }
 

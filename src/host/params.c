@@ -42,20 +42,24 @@ static rondo_status check_arrays(const rondo_layer *layer, const rondo_weights *
   return check_array(w->beta_cell, "beta_cell", norm && lstm, 0, "no layer_norm of c");
 }
 
-/* RONDO_F16 has no room for a finite number from 65520 on. */
-static rondo_status check_range(const float *array, const char *name, size_t count) {
+/* A finite weight must not become infinite: what lies halfway beyond the type's largest number would. */
+static rondo_status check_range(const rondo_plan *plan, const float *array, const char *name, size_t count) {
+  int f16 = plan->desc.weights == RONDO_F16;
+  float limit = f16 ? 65520 : 0x1.FFp127f;
   for (size_t i = 0; array && i < count; i++)
-    REQUIRE(!(fabsf(array[i]) >= 65520) || isinf(array[i]),
-            "rondo_pack: %s[%zu] %g is beyond 65504, the largest number of RONDO_F16", name, i, (double)array[i]);
+    REQUIRE(!(fabsf(array[i]) >= limit) || isinf(array[i]),
+            "rondo_pack: %s[%zu] %g is beyond %g, the largest number of %s", name, i, (double)array[i],
+            f16 ? 65504 : 0x1.FEp127, f16 ? "RONDO_F16" : "RONDO_BF16");
   return RONDO_OK;
 }
 
-static rondo_status check_ranges(const rondo_layer *layer, size_t inputs, const rondo_weights *w) {
+static rondo_status check_ranges(const rondo_plan *plan, const rondo_layer *layer, size_t inputs,
+                                 const rondo_weights *w) {
   size_t units = (size_t)layer->hidden_size, columns = units * (size_t)rondo_gates(layer);
   size_t outputs = (size_t)rondo_output_size(layer);
-  TRY(check_range(w->kernel, "kernel", inputs * columns));
-  TRY(check_range(w->recurrent_kernel, "recurrent_kernel", outputs * columns));
-  return check_range(w->projection, "projection", units * outputs);
+  TRY(check_range(plan, w->kernel, "kernel", inputs * columns));
+  TRY(check_range(plan, w->recurrent_kernel, "recurrent_kernel", outputs * columns));
+  return check_range(plan, w->projection, "projection", units * outputs);
 }
 
 rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params, const rondo_weights *weights) {
@@ -71,7 +75,7 @@ rondo_status rondo_pack(const rondo_plan *plan, rondo_context *ctx, void *params
   TRY(check_arrays(layer, weights));
   unsigned char *part = (unsigned char *)params + rondo_params_offset(plan, weights->layer, weights->direction);
   size_t inputs = rondo_layer_inputs(plan, weights->layer);
-  if (plan->desc.weights == RONDO_F16) TRY(check_ranges(layer, inputs, weights));
+  if (plan->desc.weights != RONDO_F32) TRY(check_ranges(plan, layer, inputs, weights));
   if (plan->desc.training) return rondo_canonical_pack(ctx, layer, inputs, part, weights);
   return ctx->ops->pack(plan, ctx, layer, inputs, part, weights);
 }

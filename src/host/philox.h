@@ -39,9 +39,4 @@ static inline uint64_t rondo_philox_masks(int index, int direction, int recurren
   return rondo_philox_sequence(RONDO_PHILOX_DROPOUT, layer * 2 + (uint32_t)recurrent);
 }
 
-/* What dropout multiplies by. */
-static inline float rondo_philox_factor(uint32_t word, float rate) {
-  return rondo_philox_uniform(word) > rate ? 1 / (1 - rate) : 0;
-}
-
 #endif

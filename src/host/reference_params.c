@@ -96,8 +96,10 @@ static double round_to(rondo_dtype type, double v) {
   int digits = type == RONDO_F16 ? 11 : 8, least = type == RONDO_F16 ? -24 : -133, exponent;
   double largest = type == RONDO_F16 ? 0x1.FFCp15 : 0x1.FEp127;
   frexp(v, &exponent);
-  double last = ldexp(1, exponent - digits > least ? exponent - digits : least), rounded = rint(v / last) * last;
-  return fabs(rounded) > largest ? copysign(INFINITY, v) : rounded;
+  double last = ldexp(1, exponent - digits > least ? exponent - digits : least);
+  double below = floor(fabs(v) / last), rest = fabs(v) / last - below; /* both exact */
+  double up = rest > 0.5 || (rest == 0.5 && fmod(below, 2) == 1), rounded = (below + up) * last;
+  return copysign(rounded > largest ? INFINITY : rounded, v);
 }
 
 static void round_all(rondo_dtype type, double *numbers, size_t count) {

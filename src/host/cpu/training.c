@@ -277,8 +277,9 @@ rondo_cpu_training_parts rondo_cpu_training_back_parts(const rondo_layer *layer)
 
 /* ---- a call ------------------------------------------------------------------------------------------------------ */
 
-/* As many threads as have enough to do in the call. If each then has rows enough in a step for products at full speed,
- * steps are made apart; else threads wait for each other twice in a step, and must have enough to do in that, too. */
+/* As many threads as have enough to do in the call. If each then has rows enough in a step for products at full
+ * speed, steps are made apart; else threads wait for each other twice in a step or oftener, and must have enough to
+ * do in that, too. */
 static void choose_threads(rondo_cpu_training *call, const rondo_cpu_state *state) {
   enum { SEQUENCES = 8, BARRIERS = 2 };
   size_t recurrent = call->layer->cell == RONDO_DENSE ? 0 : call->outputs, steps = (size_t)call->schedule.steps;

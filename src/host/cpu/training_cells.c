@@ -1,5 +1,5 @@
 /* training_cells.c - the cells forward, row by row, by the formulas that rondo_layer names. Activations are made in
- * place of what they are given, and stay in the reserve with their derivatives. */
+ * place of what they are given, and are kept with their derivatives. */
 #include "cpu/training.h"
 
 #include <math.h>

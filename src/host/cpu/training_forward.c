@@ -81,8 +81,8 @@ static void multiply_inputs(const rondo_cpu_training *call, int thread) {
 static void mask_state(const rondo_cpu_training *call, rondo_range rows, float *masked, int thread) {
   rondo_range own = rondo_cpu_training_share(call, rows, thread);
   size_t count = call->outputs;
-  for (size_t number = 0; number < (size_t)call->recurrent_parts.count;
-       number++, masked += (rows.end - rows.begin) * count)
+  size_t parts = (size_t)call->recurrent_parts.count - (call->layer->reset_before != 0); /* r * h has been masked */
+  for (size_t number = 0; number < parts; number++, masked += (rows.end - rows.begin) * count)
     for (size_t row = own.begin; row < own.end; row++)
       mask_row(masked + (row - rows.begin) * count, call->work.h_before[row],
                call->work.recurrent_mask[row] + number * count, count);
