@@ -9,7 +9,8 @@
  * Storing. A backend that computes in a wider type rounds h and c when it writes them to the caller's arrays.
  *
  * Weights of 16 bits. They are rounded before anything else happens: nearest, ties to even, so the exact result is that
- * of the rounded ones. The CPU widens them, which is exact, and so keeps float's bounds. */
+ * of the rounded ones. The CPU widens them, which is exact, and so keeps float's bounds; where it multiplies bf16 by
+ * bf16, x and h are rounded too. */
 #include "compare.h"
 
 #include "compare_cell.h"
@@ -23,7 +24,8 @@
  * in double, hence 2^-52 for the two; 1 / (1 - rate) takes two roundings in float and none to speak of there. TF32
  * keeps 10 bits after the leading one, and hardware may cut the rest; tensor cores may also cut where they add.
  * Rounding to nearest is half a unit: a bfloat16 keeps 7 bits after the leading one and reaches as far down as float,
- * an IEEE half keeps 10 and below 2^-14 is a multiple of 2^-24. Products of two halves are exact in float. */
+ * an IEEE half keeps 10 and below 2^-14 is a multiple of 2^-24. Products of two halves are exact in float. The CPU's
+ * products of bf16 round to nearest at each addition, and count numbers below FLT_MIN as zero. */
 const compare_arithmetic compare_reference = {
     .mask = 0x1p-23, .sum = 0x1p-52, .active = 0x1p-50, .state = 0x1p-52, .store = 0x1p-24};
 const compare_arithmetic compare_float = {.sum = 0x1p-24, .active = 6 * 0x1p-24, .state = 0x1p-24};
@@ -31,10 +33,13 @@ const compare_arithmetic compare_tf32 = {.product = 0x1p-10, .sum = 0x1p-23, .ac
 const compare_arithmetic compare_f16 = {
     .narrow = 0x1p-11, .least = 0x1p-25, .sum = 0x1p-23, .active = 6 * 0x1p-24, .state = 0x1p-24};
 const compare_arithmetic compare_bf16 = {.narrow = 0x1p-8, .sum = 0x1p-23, .active = 6 * 0x1p-24, .state = 0x1p-24};
+const compare_arithmetic compare_bf16_pairs = {
+    .narrow = 0x1p-8, .least = FLT_MIN, .sum = 0x1p-24, .active = 6 * 0x1p-24, .state = 0x1p-24};
 
-compare_arithmetic compare_arithmetic_of(rondo_backend backend, const problem *p) {
+compare_arithmetic compare_arithmetic_of(rondo_backend backend, rondo_isa isa, const problem *p) {
   if (backend == RONDO_REFERENCE) return compare_reference;
-  if (backend != RONDO_CUDA) return compare_float;
+  if (backend != RONDO_CUDA)
+    return isa == RONDO_ISA_AVX512_BF16 && p->weights == RONDO_BF16 ? compare_bf16_pairs : compare_float;
   if (p->weights) return p->weights == RONDO_F16 ? compare_f16 : compare_bf16;
   return p->allow_tf32 ? compare_tf32 : compare_float;
 }

@@ -29,9 +29,10 @@ extern const compare_arithmetic compare_reference;         /* RONDO_REFERENCE: a
 extern const compare_arithmetic compare_float;             /* all in float, sums in any order */
 extern const compare_arithmetic compare_tf32;              /* factors rounded or cut to TF32 first */
 extern const compare_arithmetic compare_f16, compare_bf16; /* x and h rounded to the weights' type first */
+extern const compare_arithmetic compare_bf16_pairs;        /* likewise, with RONDO_ISA_AVX512_BF16 */
 
-/* Of a problem on a backend. */
-compare_arithmetic compare_arithmetic_of(rondo_backend backend, const problem *p);
+/* Of a problem on a backend; isa: the one in use, of the CPU. */
+compare_arithmetic compare_arithmetic_of(rondo_backend backend, rondo_isa isa, const problem *p);
 
 /* Values and bounds, all dense and batch-major whatever the problem's layout. y (N, T, columns) and y_last (N, columns)
  * with halves side by side, h_n (L*D, N, O), c_n (L*D, N, H). */

@@ -65,7 +65,8 @@ void expect_bounds(const char *what, const problem_data *data, const test_output
   compare_expected expected;
   const test_variant *here = test_here();
   int cuda = here && here->desc.backend == RONDO_CUDA;
-  compare_arithmetic arithmetic = compare_arithmetic_of(cuda ? RONDO_CUDA : RONDO_CPU, &data->problem);
+  rondo_isa isa = here ? here->desc.max_isa : RONDO_ISA_BEST;
+  compare_arithmetic arithmetic = compare_arithmetic_of(cuda ? RONDO_CUDA : RONDO_CPU, isa, &data->problem);
   int made = out->y && compare_has_steps(&data->problem) ? compare_expect_steps(&expected, data, arithmetic, out->y)
                                                          : compare_expect(&expected, data, arithmetic);
   if (!EXPECT(made, "no host memory")) return;

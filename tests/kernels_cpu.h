@@ -1,4 +1,4 @@
-/* kernels_cpu.h - what the tests of the CPU's kernels share (test_kernels_cpu.c has it). */
+/* kernels_cpu.h - what the tests of the CPU's kernels share (test_kernels_cpu.c has it, but where another is named). */
 #ifndef RONDO_KERNELS_CPU_H
 #define RONDO_KERNELS_CPU_H
 
@@ -30,5 +30,22 @@ float **cpu_rows(float *base, int rows, ptrdiff_t stride);
 
 /* Error as a share of the bound: 0 where both are the same infinity or not a number, infinite where just one is not. */
 double cpu_share(double got, double expected, double bound);
+
+/* Weights of a layer or of a product: (streams, rows, width). */
+typedef struct cpu_weights {
+  rondo_dtype type;
+  int pairs; /* rows come in pairs */
+  int streams, rows, width;
+} cpu_weights;
+
+/* test_halves_cpu.c: random weights in [-1, 1), zeros beside an odd last row; an even number of them. */
+void *cpu_filled_weights(rondo_context *ctx, const cpu_weights *s, uint64_t stream);
+
+/* The same numbers as floats. */
+const float *cpu_widened(const cpu_weights *s, const void *weights);
+
+/* Rows (rows, count) as pairs, `stride` apart; and copies of them as floats, rounded to bf16. */
+const uint32_t *cpu_paired(rondo_context *ctx, const float *const *from, int rows, int count, int stride);
+const float *const *cpu_rounded_rows(const float *const *from, int rows, int count);
 
 #endif

@@ -1,5 +1,6 @@
 /* test_alloc.c - rondo_forward allocates nothing on the host, in no thread: malloc and its relatives are replaced in
  * this program by ones that count. (What CUDA is asked for is counted in test_cuda.c.) */
+#include "cpu/cpu.h"
 #include "harness.h"
 #include "train.h"
 
@@ -139,6 +140,33 @@ static void training_allocates_nothing(const void *name) {
   EXPECT(counted == 0, "forward and backward made %ld calls of malloc, free or their like", counted);
 }
 
+static void one_by_one(void *pool, int parts, rondo_task *task, void *context) {
+  (void)pool;
+  for (int i = 0; i < parts; i++) task(context, i);
+}
+
+/* Nor do calls with borrowed threads. */
+static void borrowing_allocates_nothing(const void *name) {
+  if (!COUNTED) SKIP("a sanitizer, or another C library than glibc, has its own malloc");
+  rondo_context_desc desc = test_here()->desc;
+  if (desc.backend != RONDO_CPU || desc.threads < 2) return;
+  desc.parallel_for = one_by_one;
+  rondo_context *ctx = test_context_of(&desc);
+  train_call c;
+  if (!ctx) return;
+  rondo_cpu_state *state = ctx->state;
+  state->step_work = state->call_work = 1; /* so that there is something to share */
+  if (!train_set_up(&c, ctx, test_data_named(name), 0)) return;
+  EXPECT_OK(rondo_forward(c.setup.plan, ctx, &c.setup.batch)); /* see above */
+  long before = atomic_load(&calls);
+  rondo_status forward = rondo_forward(c.setup.plan, ctx, &c.setup.batch);
+  rondo_status backward = rondo_backward(c.setup.plan, ctx, &c.setup.batch);
+  long counted = atomic_load(&calls) - before;
+  EXPECT(forward == RONDO_OK && backward == RONDO_OK, "%s, %s", rondo_status_name(forward),
+         rondo_status_name(backward));
+  EXPECT(counted == 0, "forward and backward made %ld calls of malloc, free or their like", counted);
+}
+
 static const char *const shapes[] = {"lstm:n1t1c1h1",
                                      "lstm:n3t6c7h9:strided:h0",
                                      "lstm:n17t40c33h48l3",
@@ -167,4 +195,5 @@ const test_suite test_alloc = {
     (const test_row[]){{"forward_allocates_nothing", forward_allocates_nothing, TEST_TABLE(shapes)},
                        {"launch_allocates_nothing", launch_allocates_nothing, TEST_TABLE(shapes)},
                        {"training_allocates_nothing", training_allocates_nothing, TEST_TABLE(trained)},
+                       {"borrowing_allocates_nothing", borrowing_allocates_nothing, TEST_TABLE(trained)},
                        {NULL, NULL, NULL, 0}}};

@@ -8,7 +8,11 @@
 static const struct isa_row {
   const char *name;
   rondo_isa isa;
-} isas[] = {{"portable", RONDO_ISA_PORTABLE}, {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512}, {NULL, 0}};
+} isas[] = {{"portable", RONDO_ISA_PORTABLE},
+            {"avx2", RONDO_ISA_AVX2},
+            {"avx512", RONDO_ISA_AVX512},
+            {"avx512_bf16", RONDO_ISA_AVX512_BF16},
+            {NULL, 0}};
 
 /* A context of just this instruction set; NULL, and the test is skipped, where there is none. */
 static rondo_context *context_of(const struct isa_row *row, int threads) {
@@ -46,17 +50,26 @@ static float number_at(rondo_dtype type, const float *piece, size_t i) {
   return type == RONDO_F32 ? piece[i] : rondo_from_half(type, ((const uint16_t *)(const void *)piece)[i]);
 }
 
+/* Where a weight of row k stands that is `lane` of `width` numbers of that row, in a stream of `rows` rows. */
+static size_t place_of(const rondo_cpu_layout *l, rondo_dtype type, size_t stream, size_t rows, size_t width, size_t k,
+                       size_t lane) {
+  if (!l->pairs || type == RONDO_F32) return (stream * rows + k) * width + lane;
+  return ((stream * ((rows + 1) / 2) + k / 2) * width + lane) * 2 + 1 - k % 2;
+}
+
 /* A piece of `rows` rows for every gate: padding is zero, and matrix (rows, G*H) stands where cpu.h says. */
 static void check_piece(const rondo_cpu_layout *l, const char *name, rondo_dtype type, const float *piece,
                         const float *matrix, size_t rows) {
   int wrong = 0;
+  size_t depth = l->pairs && type == RONDO_BF16 ? rows + rows % 2 : rows;
   for (size_t g = 0; g < l->gates; g++)
-    for (size_t k = 0; k < rows; k++)
+    for (size_t k = 0; k < depth; k++)
       for (size_t j = 0; j < l->units; j++) {
         size_t block = j / l->lanes, lane = j % l->lanes;
-        size_t fused = ((block * rows + k) * l->gates + g) * l->lanes + lane;
-        size_t general = ((g * l->blocks + block) * rows + k) * l->lanes + lane;
-        float expected = j < l->hidden ? kept(type, matrix[(k * l->gates + g) * l->hidden + j]) : 0;
+        size_t fused = place_of(l, type, block, rows, l->gates * l->lanes, k, g * l->lanes + lane);
+        size_t general = place_of(l, type, g * l->blocks + block, rows, l->lanes, k, lane);
+        int there = k < rows && j < l->hidden;
+        float expected = there ? kept(type, matrix[(k * l->gates + g) * l->hidden + j]) : 0;
         wrong += number_at(type, piece, l->fused ? fused : general) != expected;
       }
   EXPECT(!wrong, "%s: %d numbers are elsewhere", name, wrong);
@@ -176,12 +189,12 @@ static void take_turns(void *context, int thread) {
 static void pool(const void *unused) {
   (void)unused;
   pool_test t = {0};
-  if (!EXPECT_OK(rondo_pool_create(&t.pool, POOL))) return;
+  if (!EXPECT_OK(rondo_pool_create(&t.pool, &(rondo_context_desc){.threads = POOL}))) return;
   int expected[POOL] = {0};
   for (int call = 0; call < 12; call++) {
     t.threads = 1 + call * 3 % POOL;
     for (int i = 0; i < t.threads; i++) expected[i] = t.turns[i] = expected[0];
-    rondo_pool_run(t.pool, t.threads, take_turns, &t);
+    rondo_pool_run(t.pool, &t.threads, take_turns, &t);
     for (int i = 0; i < t.threads; i++) expected[i] += BARRIERS;
     EXPECT(!memcmp(t.turns, expected, (size_t)t.threads * sizeof(int)) && !t.behind, "call %d, %d threads", call,
            t.threads);
@@ -220,7 +233,19 @@ static const char *const split_names[] = {
     "gru:n1t4c3h70:h0",        "rnn:n1t4c3h170:h0",       "gru:n7t6c5h48:mask=holes", "lstm:n300t3c2h33:len:bi=sum",
     "gru:n9t5c3h40:before:h0", "lstm:n9t5c3h40:norm:len", "dense:n9t5c3h40",          NULL};
 
+/* Likewise, with products of bf16. */
+static const char *const split_bf16_names[] = {"lstm:n1t4c3h70:weights=bf16",
+                                               "lstm:n13t7c5h48:len:h0:weights=bf16",
+                                               "lstm:n300t3c2h33:len:bi=sum:weights=bf16",
+                                               "lstm:n3t9c5h33l2:proj=17:h0:weights=bf16",
+                                               "gru:n5t6c2h65l2:back:weights=bf16",
+                                               "gru:n9t5c3h40:before:mask=holes:h0:weights=bf16",
+                                               "rnn:n1t4c3h170:h0:weights=bf16",
+                                               "dense:n9t5c3h40:weights=bf16",
+                                               NULL};
+
 static void split(const void *row) {
+  for (const char *const *name = split_bf16_names; *name; name++) split_problem(row, *name);
   for (const char *const *name = split_names; *name; name++) split_problem(row, *name);
   for (const char *const *name = problem_option_table; *name; name++) split_problem(row, *name);
 }
@@ -266,11 +291,96 @@ static void kept_problem(const struct isa_row *row, const char *name, rondo_dtyp
   EXPECT(test_same_outputs(&half, &got, &expected), "%s differs with weights of type %d", name, (int)type);
 }
 
+/* Not of products of bf16: these round h, too. */
 static void kept_weights(const void *row) {
+  const struct isa_row *isa = row;
+  const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of(isa->isa);
   for (int i = 1; i < 3; i++) {
+    if (kernels && rondo_cpu_pairs(kernels, types[i])) continue;
     for (const char *const *name = split_names; *name; name++) kept_problem(row, *name, types[i]);
     for (const char *const *name = problem_option_table; *name; name++) kept_problem(row, *name, types[i]);
   }
+}
+
+/* ---- products of bf16 -------------------------------------------------------------------------------------------- */
+
+/* Rounds `count` floats from `from` on as products take them. */
+static void round_to(float *to, const float *from, size_t count) {
+  for (size_t i = 0; i < count; i++) to[i] = kept(RONDO_BF16, from[i]);
+}
+
+/* A problem with each step by itself, from the state that the one before left in h and c: of dense arrays, batch-major,
+ * T 1. With weights RONDO_F32, x and h are rounded on the way in. */
+static void take_steps(test_setup *s, const problem_data *data, rondo_dtype type, float *y) {
+  size_t inputs = (size_t)data->problem.input_size, hidden = (size_t)data->problem.hidden_size;
+  size_t batch = (size_t)data->problem.batch, steps = (size_t)data->problem.timesteps, states = batch * hidden;
+  float *h = test_memory(states * sizeof *h), *c = test_memory(states * sizeof *c);
+  float *x_in = buffer_floats(s->ctx, batch * inputs), *h_in = buffer_floats(s->ctx, states);
+  memset(h, 0, states * sizeof *h), memset(c, 0, states * sizeof *c);
+  rondo_batch batch_of_one = {.batch = (int)batch, .timesteps = 1, .params = s->batch.params, .x = x_in, .h_0 = h_in};
+  batch_of_one.workspace = s->batch.workspace, batch_of_one.h_n = h;
+  if (data->problem.cell == RONDO_LSTM) batch_of_one.c_0 = batch_of_one.c_n = c;
+  for (size_t t = 0; t < steps; t++) {
+    for (size_t n = 0; n < batch; n++) {
+      const float *row = data->x + (n * steps + t) * inputs;
+      memcpy(x_in + n * inputs, row, inputs * sizeof *row);
+      if (type == RONDO_F32) round_to(x_in + n * inputs, row, inputs);
+    }
+    memcpy(h_in, h, states * sizeof *h);
+    if (type == RONDO_F32) round_to(h_in, h, states);
+    if (!EXPECT_OK(rondo_forward(s->plan, s->ctx, &batch_of_one))) return;
+    memcpy(y + t * states, h, states * sizeof *h);
+  }
+}
+
+/* Products of bf16 are those of floats that were rounded to it, in the same order, so each step gives the bits of one
+ * with such floats. h has no other part in these cells. */
+static void rounded_problem(rondo_context *ctx, const char *name) {
+  const problem_data *data = test_data_named(name);
+  rondo_plan_desc desc = problem_plan_desc(&data->problem);
+  test_setup half, whole;
+  desc.weights = RONDO_BF16;
+  if (!test_set_up(&half, ctx, data, &desc)) return;
+  problem_data rounded = kept_data(half.plan, data, RONDO_BF16);
+  desc.weights = RONDO_F32;
+  if (!test_set_up(&whole, ctx, &rounded, &desc)) return;
+  size_t count = (size_t)data->problem.batch * (size_t)data->problem.timesteps * (size_t)data->problem.hidden_size;
+  float *got = test_memory(count * sizeof *got), *expected = test_memory(count * sizeof *expected);
+  take_steps(&half, data, RONDO_BF16, got);
+  take_steps(&whole, data, RONDO_F32, expected);
+  EXPECT(test_same_bits(got, expected, count), "%s: products of bf16 are not those of floats rounded to it", name);
+}
+
+static void rounded_factors(const void *row) {
+  static const char *const names[] = {"lstm:n1t6c3h70",        "lstm:n7t5c9h33",          "rnn:n3t9c5h170",
+                                      "lstm:n5t4c8h35:clip=1", "lstm:n3t4c7h50:peephole", NULL};
+  const struct isa_row *isa = row;
+  rondo_context *ctx = context_of(isa, 1);
+  if (!ctx) return;
+  if (!rondo_cpu_kernels_of(isa->isa)->pair) SKIP("%s has no products of bf16", isa->name);
+  for (const char *const *name = names; *name; name++) rounded_problem(ctx, *name);
+}
+
+/* Weights of other types give AVX-512's bits. */
+static void as_avx512(const void *unused) {
+  (void)unused;
+  rondo_context *ctx[2];
+  for (int i = 0; i < 2; i++) {
+    rondo_isa isa = i ? RONDO_ISA_AVX512_BF16 : RONDO_ISA_AVX512;
+    ctx[i] = test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .max_isa = isa});
+    if (!ctx[i]) return;
+  }
+  for (int type = RONDO_F32; type <= RONDO_F16; type++)
+    for (const char *const *name = split_names; *name; name++) {
+      const problem_data *data = test_data_named(*name);
+      rondo_plan_desc desc = problem_plan_desc(&data->problem);
+      desc.weights = (rondo_dtype)type;
+      test_setup s[2];
+      for (int i = 0; i < 2; i++)
+        if (!test_set_up(&s[i], ctx[i], data, &desc)) return;
+      test_outputs a = test_forward(&s[0], &s[0].batch), b = test_forward(&s[1], &s[1].batch);
+      EXPECT(test_same_outputs(&s[0], &a, &b), "%s, weights of type %d: other bits than with AVX-512", *name, type);
+    }
 }
 
 #define ISA_TEST(name)                                                                                                 \
@@ -281,6 +391,8 @@ const test_suite test_cpu = {"CpuInside", TEST_ONCE,
                                                 ISA_TEST(half_size),
                                                 ISA_TEST(split),
                                                 ISA_TEST(kept_weights),
+                                                ISA_TEST(rounded_factors),
+                                                {"as_avx512", as_avx512, NULL, 0},
                                                 ISA_TEST(float_mode),
                                                 {"pool", pool, NULL, 0},
                                                 {0}}};

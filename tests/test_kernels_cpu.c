@@ -1,12 +1,10 @@
 /* test_kernels_cpu.c - the product and fused kernels of the CPU, of each instruction set, against the reference twins;
- * with weights of 16 bits also against themselves: bits must be those of the same weights kept as floats.
+ * with weights of 16 bits also against themselves: bits must be those of the same numbers kept as floats.
  *
  * Bounds, with u = 2^-24: a sum of K terms and its start, added one after another, is off by at most (K + 1) u times
  * the terms' absolute values, with products fused or rounded on their own. sigmoid and tanh have slopes of at most 1/4
  * and 1, and their own bounds, which vec.h states and test_cells_cpu.c checks. */
 #include "kernels_cpu.h"
-
-#include "cpu/float_mode.h"
 
 #include <float.h>
 #include <math.h>
@@ -14,8 +12,11 @@
 
 static const double sigmoid_bound = 2.5, tanh_bound = 3.3, product_bound = 9.3; /* in u, from vec.h */
 
-const cpu_level cpu_levels[] = {
-    {"portable", RONDO_ISA_PORTABLE}, {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512}, {NULL, 0}};
+const cpu_level cpu_levels[] = {{"portable", RONDO_ISA_PORTABLE},
+                                {"avx2", RONDO_ISA_AVX2},
+                                {"avx512", RONDO_ISA_AVX512},
+                                {"avx512_bf16", RONDO_ISA_AVX512_BF16},
+                                {NULL, 0}};
 
 const rondo_cpu_kernels *cpu_kernels_of(const cpu_level *level) {
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of(level->isa);
@@ -46,96 +47,6 @@ double cpu_share(double got, double expected, double bound) {
   return isfinite(expected) ? fabs(got - expected) / bound : INFINITY;
 }
 
-/* ---- weights ----------------------------------------------------------------------------------------------------- */
-
-/* Random weights of a type in [-1, 1), an even number of them. */
-static void *filled_weights(rondo_context *ctx, rondo_dtype type, size_t count, uint64_t stream) {
-  if (type == RONDO_F32) return cpu_filled(ctx, count, stream);
-  uint16_t *to = (uint16_t *)buffer_output(ctx, count / 2);
-  for (size_t i = 0; i < count; i++) to[i] = rondo_to_half(type, problem_random(test_seed(), stream, i));
-  return to;
-}
-
-/* The same numbers as floats. */
-static const float *widened(rondo_dtype type, const void *weights, size_t count) {
-  float *to = test_memory(count * sizeof *to);
-  for (size_t i = 0; i < count; i++)
-    to[i] = type == RONDO_F32 ? ((const float *)weights)[i] : rondo_from_half(type, ((const uint16_t *)weights)[i]);
-  return to;
-}
-
-/* The number of a type that these 15 bits are, by the definition: (significand + hidden bit) 2^exponent. The largest
- * exponent is that of infinities; as a number, it is where they would stand. */
-static double number_of(rondo_dtype type, int bits) {
-  int fraction = type == RONDO_F16 ? 10 : 7, least = type == RONDO_F16 ? -24 : -133;
-  int exponent = bits >> fraction, significand = bits & ((1 << fraction) - 1);
-  return exponent ? ldexp(significand + (1 << fraction), least + exponent - 1) : ldexp(significand, least);
-}
-
-/* Every number comes back, its neighbourhood up to half way to the next one rounds to it, and half way goes to the even
- * of two, both signs, whatever the rounding mode. */
-static void rounding(const void *unused) {
-  (void)unused;
-  for (int type = RONDO_F16; type <= RONDO_BF16; type++) {
-    int infinity = type == RONDO_F16 ? 0x7C00 : 0x7F80, wrong = 0;
-    for (int half = 0; half < infinity; half++) {
-      float value = (float)number_of(type, half), middle = (float)((value + number_of(type, half + 1)) / 2);
-      const struct {
-        float from;
-        int to;
-      } cases[] = {{value, half},
-                   {middle, half + half % 2},
-                   {nextafterf(middle, 0), half},
-                   {nextafterf(middle, INFINITY), half + 1}};
-      wrong += rondo_from_half(type, (uint16_t)half) != value;
-      wrong += rondo_from_half(type, (uint16_t)(half | 0x8000)) != -value;
-      for (int i = 0; i < 4; i++) {
-        wrong += rondo_to_half(type, cases[i].from) != cases[i].to;
-        wrong += rondo_to_half(type, -cases[i].from) != (cases[i].to | 0x8000);
-      }
-    }
-    EXPECT(!wrong, "type %d: %d numbers are rounded wrongly", type, wrong);
-    EXPECT(rondo_to_half(type, INFINITY) == infinity && rondo_from_half(type, (uint16_t)infinity) == INFINITY &&
-               rondo_to_half(type, -INFINITY) == (infinity | 0x8000),
-           "infinities of type %d", type);
-    for (int half = infinity + 1; half < 0x8000; half++)
-      wrong += !isnan(rondo_from_half(type, (uint16_t)half)) ||
-               (rondo_to_half(type, rondo_from_half(type, (uint16_t)half)) & 0x7FFF) <= infinity;
-    EXPECT(!wrong, "type %d: %d NaNs are none", type, wrong);
-  }
-}
-
-/* The kernels widen each of the 65536 numbers exactly, also where subnormal floats count as zero: numbers of RONDO_F16
- * are no such floats. */
-static void widening(const void *level) {
-  const rondo_cpu_kernels *kernels = cpu_kernels_of(level);
-  if (!kernels) return;
-  enum { ALL = 1 << 16 };
-  static uint16_t halves[ALL];
-  static float sums[ALL], expected[ALL];
-  const float one = 1, *in = &one;
-  for (int i = 0; i < ALL; i++) halves[i] = (uint16_t)i;
-  rondo_product_forward_args args = {
-      .gates = 1, .rows = 1, .inputs = 1, .blocks = ALL / kernels->lanes, .in = &in, .sums_block = kernels->lanes};
-  for (int type = RONDO_F16; type <= RONDO_BF16; type++)
-    for (int flush = 0; flush < 2; flush++) {
-      rondo_product_forward_args narrow = args, wide = args;
-      narrow.type = (rondo_dtype)type, narrow.weights = halves, narrow.sums = sums;
-      wide.weights = widened(narrow.type, halves, ALL), wide.sums = expected;
-      unsigned mode = flush ? rondo_enter_float_mode() : 0;
-      kernels->product_forward(&narrow);
-      kernels->product_forward(&wide);
-      if (flush) rondo_leave_float_mode(mode);
-      int wrong = 0;
-      for (int i = 0; i < ALL; i++) {
-        float value = rondo_from_half(narrow.type, halves[i]);
-        int exact = (flush && type == RONDO_BF16) || sums[i] == value;
-        wrong += isnan(value) ? !isnan(sums[i]) : !exact || !test_same_bits(&sums[i], &expected[i], 1);
-      }
-      EXPECT(!wrong, "%d numbers of type %d are other floats, flush %d", wrong, type, flush);
-    }
-}
-
 /* ---- product_forward --------------------------------------------------------------------------------------------- */
 
 /* Below, at and above every tile: 1..6 rows, their sums, primes. */
@@ -157,12 +68,12 @@ static void check_product(const rondo_cpu_kernels *kernels, const rondo_product_
                args->inputs, args->blocks);
 }
 
-/* The first `count` sums, gaps included, are those of the same weights as floats. */
+/* The first `count` sums, gaps included, are those of the same numbers as floats. */
 static void check_product_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx,
-                               const rondo_product_forward_args *args, size_t count) {
+                               const rondo_product_forward_args *args, const cpu_weights *shape, size_t count) {
   rondo_product_forward_args wide = *args;
-  size_t weights = (size_t)(args->blocks * args->inputs * args->gates * kernels->lanes);
-  wide.type = RONDO_F32, wide.weights = widened(args->type, args->weights, weights);
+  wide.type = RONDO_F32, wide.weights = cpu_widened(shape, args->weights);
+  if (shape->pairs) wide.in = cpu_rounded_rows(args->in, args->rows, args->inputs), wide.in_pairs = NULL;
   wide.sums = buffer_output(ctx, count);
   kernels->product_forward(&wide);
   EXPECT(test_same_bits(args->sums, wide.sums, count), "product type %d gates %d rows %d inputs %d blocks %d: bits",
@@ -177,6 +88,7 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
   int row = gates * kernels->lanes, gaps = row_major ? rows : blocks;
   float *x = cpu_filled(ctx, (size_t)(inputs + rows), 1);
   int used = row_major ? blocks * row : rows * row; /* of what lies between two gaps */
+  cpu_weights shape = {type, rondo_cpu_pairs(kernels, type), blocks, inputs, row};
   rondo_product_forward_args args = {.gates = gates,
                                      .rows = rows,
                                      .inputs = inputs,
@@ -184,15 +96,16 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
                                      .in = (const float *const *)cpu_rows(x + rows - 1, rows, -1),
                                      .start = row_major ? NULL : cpu_filled(ctx, (size_t)(blocks * row), 2),
                                      .type = type,
-                                     .weights = filled_weights(ctx, type, (size_t)(blocks * inputs * row), 3),
+                                     .weights = cpu_filled_weights(ctx, &shape, 3),
                                      .sums = buffer_output(ctx, (size_t)(gaps * (used + GAP))),
                                      .sums_block = row_major ? row : used + GAP,
                                      .sums_row = row_major ? used + GAP : row};
+  if (shape.pairs) args.pairs_row = inputs, args.in_pairs = cpu_paired(ctx, args.in, rows, inputs, inputs);
   check_product(kernels, &args);
   for (int i = 0; i < gaps; i++)
     EXPECT(test_is_poison(args.sums + i * (used + GAP) + used, GAP), "gates %d rows %d inputs %d: written at gap %d",
            gates, rows, inputs, i);
-  if (type != RONDO_F32) check_product_bits(kernels, ctx, &args, (size_t)(gaps * (used + GAP)));
+  if (type != RONDO_F32) check_product_bits(kernels, ctx, &args, &shape, (size_t)(gaps * (used + GAP)));
 }
 
 static void product(const void *row) {
@@ -213,7 +126,8 @@ typedef struct fused_case {
   rondo_cell cell;
   rondo_fused_forward_args args;
   int gates, lanes, units, stride; /* units: padding included; stride: of rows of h, c and y */
-  float *sums, *h, *c;             /* what args reads, c also where it writes */
+  cpu_weights shape;
+  float *sums, *h, *c; /* what args reads, c also where it writes */
   float *h_out, *y;
 } fused_case;
 
@@ -234,6 +148,7 @@ static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ct
   int blocks = (hidden - 1) / f.lanes + 1;
   size_t count = strided(rows, f.stride, hidden);
   f.units = blocks * f.lanes;
+  f.shape = (cpu_weights){type, rondo_cpu_pairs(kernels, type), blocks, hidden, f.gates * f.lanes};
   f.sums = cpu_filled(ctx, (size_t)(rows * f.gates * f.units), 1);
   f.h = cpu_filled(ctx, count, 2);
   f.c = cpu_filled(ctx, count, 3);
@@ -243,7 +158,7 @@ static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ct
                                       .hidden = hidden,
                                       .blocks = blocks,
                                       .type = type,
-                                      .weights = filled_weights(ctx, type, (size_t)(hidden * f.gates * f.units), 4),
+                                      .weights = cpu_filled_weights(ctx, &f.shape, 4),
                                       .bias = cpu_filled(ctx, (size_t)f.units, 5),
                                       .sums = f.sums,
                                       .sums_block = rows * f.gates * f.lanes,
@@ -253,6 +168,13 @@ static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ct
                                       .c_out = cpu_rows(f.c, rows, f.stride),
                                       .y = cpu_rows(f.y, rows, f.stride)};
   return f;
+}
+
+/* h as it is now, for the product. */
+static void pair_h(rondo_context *ctx, fused_case *f) {
+  rondo_fused_forward_args *args = &f->args;
+  args->pairs_row = (args->hidden + 1) / 2 + 3;
+  if (f->shape.pairs) args->h_in_pairs = cpu_paired(ctx, args->h_in, args->rows, args->hidden, (int)args->pairs_row);
 }
 
 /* Bounds of c and h of one unit from its gates' sums, as the kernel orders them. */
@@ -314,8 +236,9 @@ static void unit_bounds(const fused_case *f, const expected_state *e, int n, int
   }
 }
 
-static void check_fused(const rondo_cpu_kernels *kernels, const fused_case *f) {
+static void check_fused(const rondo_cpu_kernels *kernels, rondo_context *ctx, fused_case *f) {
   const rondo_fused_forward_args *args = &f->args;
+  pair_h(ctx, f);
   expected_state e = expect(f);
   int begin = args->first_block * f->lanes, end = (args->first_block + args->blocks) * f->lanes;
   double c_worst = 0, h_worst = 0;
@@ -351,7 +274,7 @@ static void fused(const void *row) {
       for (const int *hidden = sizes; *hidden; hidden++)
         for (int type = RONDO_F32; type <= RONDO_BF16; type++) {
           fused_case f = fused_make(kernels, ctx, cell->cell, (rondo_dtype)type, *rows, *hidden, 5);
-          check_fused(kernels, &f);
+          check_fused(kernels, ctx, &f);
           check_gaps(&f, f.h_out);
           check_gaps(&f, f.y);
         }
@@ -372,7 +295,7 @@ static void fused_parts(const void *row) {
         f.args.blocks = first < 3 ? 2 : 1;
         f.args.y = NULL;
         f.args.c_out = cpu_rows(c_out, rows, f.args.hidden);
-        check_fused(kernels, &f);
+        check_fused(kernels, ctx, &f);
         for (int n = 0; n < rows; n++)
           for (int j = 0; j < f.args.hidden; j++) {
             int block = j / f.lanes, mine = block >= first && block < first + f.args.blocks, at = n * f.args.hidden + j;
@@ -383,15 +306,17 @@ static void fused_parts(const void *row) {
       }
 }
 
-/* Whatever rows and blocks a call takes, each unit of each row has the bits that it has by itself with the same weights
+/* Whatever rows and blocks a call takes, each unit of each row has the bits that it has by itself with the same numbers
  * as floats. */
 static void check_same_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx, const struct cell_row *cell,
                             rondo_dtype type, int rows) {
   int hidden = 4 * kernels->lanes + 3;
   fused_case all = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
   fused_case one = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
-  one.args.weights = widened(type, one.args.weights, (size_t)(hidden * one.gates * one.units));
+  one.args.weights = cpu_widened(&one.shape, one.args.weights);
   one.args.type = RONDO_F32;
+  if (all.shape.pairs) one.args.h_in = all.args.h_in = cpu_rounded_rows(one.args.h_in, rows, hidden);
+  pair_h(ctx, &all);
   kernels->fused_forward[cell->cell](&all.args);
   for (int n = 0; n < rows; n++)
     for (int block = 0; block < 5; block++) {
@@ -455,14 +380,12 @@ static void specials(const void *row) {
         f.h[i] *= 0x1p-20f;
       }
       for (int j = 0; j < HIDDEN; j++) f.h[(rows - 1) * HIDDEN + j] = rows > 1 ? NAN : 0;
-      check_fused(kernels, &f);
+      check_fused(kernels, ctx, &f);
     }
 }
 
 const test_suite test_kernels_cpu = {"KernelsCpu", TEST_ONCE,
-                                     (const test_row[]){{"rounding", rounding, NULL, 0},
-                                                        CPU_TEST(widening),
-                                                        CPU_TEST(product),
+                                     (const test_row[]){CPU_TEST(product),
                                                         CPU_TEST(fused),
                                                         CPU_TEST(fused_parts),
                                                         CPU_TEST(same_bits),

@@ -20,7 +20,7 @@ static void expect_close(const compare_expected *expected, const problem_data *d
 static void expect_exact(const test_setup *s, const test_outputs *out) {
   compare_expected expected;
   const problem *p = &s->data->problem;
-  compare_arithmetic arithmetic = compare_arithmetic_of(rondo_context_backend(s->ctx), p);
+  compare_arithmetic arithmetic = compare_arithmetic_of(rondo_context_backend(s->ctx), (rondo_isa)s->ctx->variant, p);
   int made = compare_has_steps(p) ? compare_expect_steps(&expected, s->data, arithmetic, out->y)
                                   : compare_expect(&expected, s->data, arithmetic);
   if (!EXPECT(made, "no host memory")) return;

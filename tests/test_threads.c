@@ -168,7 +168,11 @@ static void sentence_per_thread(const void *unused) {
 static const struct level_row {
   const char *name;
   rondo_isa isa;
-} levels[] = {{"portable", RONDO_ISA_PORTABLE}, {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512}, {NULL, 0}};
+} levels[] = {{"portable", RONDO_ISA_PORTABLE},
+              {"avx2", RONDO_ISA_AVX2},
+              {"avx512", RONDO_ISA_AVX512},
+              {"avx512_bf16", RONDO_ISA_AVX512_BF16},
+              {NULL, 0}};
 
 /* Bits do not depend on the number of threads, also where there is less work than threads. */
 static void same_bits(const void *row) {
@@ -184,6 +188,8 @@ static void same_bits(const void *row) {
                                       "gru:n7t5c9h48:len:h0",
                                       "gru:n3t6c7h17l2:back:before:head=5=softmax",
                                       "rnn:n17t5c9h65:bi=ave:mask=left",
+                                      "lstm:n17t5c9h49l2:time:len:h0:weights=bf16",
+                                      "gru:n9t6c7h35:before:h0:weights=bf16",
                                       "dense:n9t4c5h33:act=softmax"};
   for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
     const problem_data *data = test_data_named(names[k]);

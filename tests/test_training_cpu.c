@@ -16,7 +16,7 @@ static const rondo_cpu_training_kernels *training_kernels(const cpu_level *level
   if (!cpu_kernels_of(level)) return NULL;
 #if defined(__x86_64__)
   if (level->isa == RONDO_ISA_AVX2) return &rondo_cpu_training_kernels_avx2;
-  if (level->isa == RONDO_ISA_AVX512) return &rondo_cpu_training_kernels_avx512;
+  if (level->isa >= RONDO_ISA_AVX512) return &rondo_cpu_training_kernels_avx512;
 #endif
   return &rondo_cpu_training_kernels_portable;
 }
@@ -131,7 +131,7 @@ static void check_outer(const rondo_cpu_training_kernels *kernels, rondo_pool *p
     call.args.c = rondo_rows_dense(c[i].now, c[i].stride);
     call.args.turned = buffer_floats(ctx, 2 * rows * RONDO_GEMM_DEPTH),
     call.args.packed = buffer_floats(ctx, 2 * packed);
-    rondo_pool_run(pool, call.threads, outer_thread, &call);
+    rondo_pool_run(pool, &call.threads, outer_thread, &call);
     EXPECT_RATIO(product_error(&c[i], &call.args.a, 1, &call.args.b, depth, 1), "outer %zu x %zu, depth %zu", rows,
                  columns, depth);
   }
@@ -158,7 +158,7 @@ static void check_masked_outer(const rondo_cpu_training_kernels *kernels, rondo_
     if (!i) call.args.mask = cpu_rows(mask, (int)depth, 1), call.args.mask_begin = BEGIN;
     call.args.turned = buffer_floats(ctx, 2 * rows * RONDO_GEMM_DEPTH),
     call.args.packed = buffer_floats(ctx, 2 * packed);
-    rondo_pool_run(pool, call.threads, outer_thread, &call);
+    rondo_pool_run(pool, &call.threads, outer_thread, &call);
   }
   EXPECT(test_same_bits(c[0].now, c[1].now, rows * c[0].stride), "outer %zu x %zu, depth %zu differs with a mask", rows,
          columns, depth);
@@ -172,7 +172,7 @@ static void outer(const void *level) {
                                      {33, 130, 2 * RONDO_GEMM_DEPTH + 5}};
   const rondo_cpu_training_kernels *kernels = training_kernels(level);
   rondo_pool *pool;
-  if (!kernels || !EXPECT_OK(rondo_pool_create(&pool, 3))) return;
+  if (!kernels || !EXPECT_OK(rondo_pool_create(&pool, &(rondo_context_desc){.threads = 3}))) return;
   test_at_end(destroy_pool, pool);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     check_outer(kernels, pool, shapes[i][0], shapes[i][1], shapes[i][2]);

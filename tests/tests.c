@@ -21,6 +21,7 @@
   SUITE(test_state)                                                                                                    \
   SUITE(test_thread_counts)                                                                                            \
   SUITE(test_threads)                                                                                                  \
+  SUITE(test_borrowed)                                                                                                 \
   SUITE(test_alloc_counter)                                                                                            \
   SUITE(test_alloc)                                                                                                    \
   SUITE(test_api_library)                                                                                              \
@@ -31,6 +32,7 @@
   SUITE(test_api_backward)                                                                                             \
   SUITE(test_api_params)                                                                                               \
   SUITE(test_kernels_cpu)                                                                                              \
+  SUITE(test_halves_cpu)                                                                                               \
   SUITE(test_cells_cpu)                                                                                                \
   SUITE(test_training_cpu)                                                                                             \
   SUITE(test_cpu)                                                                                                      \

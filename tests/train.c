@@ -87,7 +87,7 @@ int train_same(const train_call *a, const train_call *b) {
 void train_expect_outputs(const char *what, const train_call *c, const problem_data *data) {
   compare_expected e;
   const test_outputs *out = &c->outputs;
-  compare_arithmetic unit = compare_arithmetic_of(rondo_context_backend(c->setup.ctx), &data->problem);
+  compare_arithmetic unit = compare_arithmetic_of(rondo_context_backend(c->setup.ctx), RONDO_ISA_BEST, &data->problem);
   int made =
       compare_has_steps(&data->problem) ? compare_expect_steps(&e, data, unit, out->y) : compare_expect(&e, data, unit);
   if (!EXPECT(made, "no host memory")) return;

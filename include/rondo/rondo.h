@@ -93,13 +93,38 @@ typedef enum rondo_backend {
 /* Instruction sets of the CPU backend. Results are equal bit for bit on all x86-64 machines that use the same one;
  * there subnormal numbers, given or computed, count as zero. */
 typedef enum rondo_isa {
-  RONDO_ISA_BEST = 0, /* whatever the machine has */
-  RONDO_ISA_PORTABLE, /* C alone */
-  RONDO_ISA_AVX2,     /* AVX2, FMA and F16C */
-  RONDO_ISA_AVX512    /* AVX-512 F, BW, DQ and VL */
+  RONDO_ISA_BEST = 0,   /* whatever the machine has */
+  RONDO_ISA_PORTABLE,   /* C alone */
+  RONDO_ISA_AVX2,       /* AVX2, FMA and F16C */
+  RONDO_ISA_AVX512,     /* AVX-512 F, BW, DQ and VL */
+  RONDO_ISA_AVX512_BF16 /* and BF16, for weights RONDO_BF16: x and h are rounded to it on the way into products. All
+                           else is as with RONDO_ISA_AVX512, bit for bit */
 } rondo_isa;
 
 struct CUstream_st; /* cudaStream_t is a pointer to it; so no CUDA header is needed here */
+
+/* How the CPU backend borrows threads from a program that has some, in place of its own. Called on the thread that
+ * calls rondo_forward, rondo_backward or rondo_graph_launch, and within these alone, once or more for each layer that
+ * has work for several threads. It runs task(context, i) once for each i in 0..parts-1, each on a thread of its own, of
+ * which the calling one may be one, and returns when all that have begun have returned and what they wrote is there for
+ * the calling thread to see. pool: of rondo_context_desc. With OpenMP:
+ *
+ *     static void borrow(void *pool, int parts, rondo_task *task, void *context) {
+ *       #pragma omp parallel num_threads(parts)
+ *       task(context, omp_get_thread_num());
+ *     }
+ *
+ * Parts work together and wait for each other, so they should begin together. Those work that have come when all have,
+ * or when no other has come for 100 us. One that comes later returns at once, and one that cannot be started is left
+ * out. So a pool that is busy, or smaller, or runs one part after another, costs time; but nothing hangs, and the bits
+ * of the result are the same. No part may begin twice, and none once the function has returned.
+ *
+ * A part needs less than 64 KiB of stack, leaves its thread's floating-point mode as it was, and must not be cancelled.
+ * Contexts may share a pool if the function may be called by several threads at once. A thread of the pool may itself
+ * use a context if the function does not wait for parts that nobody is free to begin: it runs them itself or drops
+ * them. */
+typedef void rondo_task(void *context, int part);
+typedef void rondo_parallel_for(void *pool, int parts, rondo_task *task, void *context);
 
 typedef struct rondo_context_desc {
   rondo_backend backend;
@@ -107,13 +132,17 @@ typedef struct rondo_context_desc {
   struct CUstream_st *stream; /* CUDA: a cudaStream_t, borrowed while the context lives; NULL: the default stream */
   int threads;                /* CPU: how many threads compute, the caller's included; 0 and 1: the caller's alone */
   rondo_isa max_isa;          /* CPU: use nothing newer; the best the machine has within this limit is taken */
+  rondo_parallel_for *parallel_for; /* CPU: threads are borrowed from the program, at most as many parts as `threads`,
+                                       which is then required; NULL: the context starts its own */
+  void *pool;                       /* passed on to parallel_for, borrowed while the context lives */
 } rondo_context_desc;
 
 /* One thread at a time may use a context (any thread; not two at once); make as many contexts as you like. A context
- * does not survive fork(): the child must neither use nor destroy it, and makes its own. */
+ * of a GPU or with threads of its own does not survive fork(): the child must neither use nor destroy it, and makes its
+ * own. Any other one the child may use and destroy, too, if it was in no call at the time and its pool survives. */
 typedef struct rondo_context rondo_context;
 
-/* Makes a context and, on the CPU, starts its threads - 1 worker threads, which sleep between calls.
+/* Makes a context and, on the CPU without parallel_for, starts threads - 1 worker threads, which sleep between calls.
  * ctx: receives it; NULL after a failure. desc: NULL means all zeros. Destroy the context with rondo_context_destroy.
  * Fails with INVALID_ARGUMENT, UNAVAILABLE (CUDA only), OUT_OF_MEMORY, DEVICE_ERROR. */
 RONDO_API rondo_status rondo_context_create(rondo_context **ctx, const rondo_context_desc *desc);
@@ -286,8 +315,8 @@ typedef struct rondo_plan_desc {
   rondo_dtype weights;          /* how the parameter block holds kernel, recurrent_kernel, projection and the head's
                                    kernel; biases, x, y, h, c and all sums are float. CUDA rounds x and h to this type
                                    on the way into products, for tensor cores, where RONDO_F16 makes 65520 and more
-                                   infinite; it has RONDO_BF16 from compute capability 8.0 on. training: RONDO_F32
-                                   only */
+                                   infinite; it has RONDO_BF16 from compute capability 8.0 on. The CPU rounds them
+                                   with RONDO_ISA_AVX512_BF16 and RONDO_BF16. training: RONDO_F32 only */
   rondo_algorithm algorithm;    /* AUTO: the first of the backend's that fits; another one: that or RONDO_UNSUPPORTED */
   int allow_tf32;               /* CUDA, RONDO_F32: products may round their inputs to TF32 (10 bits) on tensor cores.
                                    Other backends compute in full float in any case */

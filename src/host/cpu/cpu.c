@@ -17,6 +17,9 @@ const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa) {
     case RONDO_ISA_AVX2: return &rondo_cpu_kernels_avx2;
     case RONDO_ISA_AVX512: return &rondo_cpu_kernels_avx512;
 #endif
+#if defined(RONDO_AVX512_BF16)
+    case RONDO_ISA_AVX512_BF16: return &rondo_cpu_kernels_avx512_bf16;
+#endif
     case RONDO_ISA_PORTABLE: return &rondo_cpu_kernels_portable;
     default: return NULL;
   }
@@ -26,7 +29,7 @@ static rondo_status cpu_open(rondo_context *ctx) {
   rondo_isa isa = rondo_cpu_best_isa(ctx->desc.max_isa);
   rondo_cpu_state *state = calloc(1, sizeof *state);
   if (!state) return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_context_create: no host memory");
-  rondo_status status = rondo_pool_create(&state->pool, ctx->desc.threads);
+  rondo_status status = rondo_pool_create(&state->pool, &ctx->desc);
   if (status != RONDO_OK) {
     free(state);
     return status;
@@ -35,8 +38,9 @@ static rondo_status cpu_open(rondo_context *ctx) {
   state->call_work = call_work;
   ctx->state = state;
   ctx->variant = (int)isa;
-  snprintf(ctx->text, sizeof ctx->text, "cpu %s, %d thread%s", rondo_cpu_kernels_of(isa)->name, ctx->desc.threads,
-           ctx->desc.threads == 1 ? "" : "s");
+  snprintf(ctx->text, sizeof ctx->text, "cpu %s, %d thread%s%s", rondo_cpu_kernels_of(isa)->name, ctx->desc.threads,
+           ctx->desc.threads == 1 ? "" : "s",
+           ctx->desc.parallel_for && ctx->desc.threads > 1 ? " of the caller's pool" : "");
   return RONDO_OK;
 }
 

@@ -17,7 +17,10 @@
  *            | gammas (G, B, V) twice | gamma and beta of c (B, V) | projection (O / V, H, V)
  *
  * of which DENSE has no R and later, and the last four are there with their options only. Lanes beyond H (the
- * projection: O) hold zeros. W, R and the projection are of the plan's type of weights, all else is float. */
+ * projection: O) hold zeros. W, R and the projection are of the plan's type of weights, all else is float.
+ *
+ * Where the type comes in pairs (kernels.h), the rows 2 i and 2 i + 1 of W, R and the projection share a row of pairs:
+ * W (B, F / 2, G, V, 2), and so on, with a row of zeros behind an odd number of rows. */
 #ifndef RONDO_CPU_H
 #define RONDO_CPU_H
 
@@ -39,6 +42,7 @@ typedef struct rondo_cpu_state {
 typedef struct rondo_cpu_layout {
   const rondo_layer *layer;
   rondo_dtype type; /* of W, R and the projection */
+  int pairs;        /* these come in pairs of rows */
   int fused;
   size_t inputs, hidden, outputs, gates, lanes; /* F, H, O, G, V */
   size_t blocks, units;                         /* B, and B * V */
@@ -51,6 +55,11 @@ typedef struct rondo_cpu_layout {
 } rondo_cpu_layout;
 
 rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
+
+/* Rows of weights that are there for so many rows of a matrix. */
+static inline size_t rondo_cpu_depth(const rondo_cpu_layout *layout, size_t rows) {
+  return layout->pairs ? rows + rows % 2 : rows;
+}
 
 size_t rondo_cpu_params_bytes(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
 rondo_status rondo_cpu_pack(const rondo_plan *plan, rondo_context *ctx, const rondo_layer *layer, size_t inputs,
@@ -75,6 +84,9 @@ typedef struct rondo_cpu_workspace {
   const float **h_0, **c_0;    /* (N): given, or zeros */
   float **h_rows[2], **c_rows; /* (N): into h, and into c_n or c */
   const float **inner_rows;    /* (N) */
+  /* With pairs, what products take: x (rows, F / 2), chunks in turn; h (N, O / 2), in turn; inner (N, H / 2). */
+  uint32_t *x_pairs[2], *h_pairs[2], *inner_pairs;
+  size_t x_pairs_row, h_pairs_row, inner_pairs_row; /* pairs from row to row */
 } rondo_cpu_workspace;
 
 /* All that the threads of a call need; read-only for them, but for what the workspace holds. */
@@ -123,11 +135,15 @@ typedef struct rondo_cpu_chunk {
 rondo_cpu_chunk rondo_cpu_first_chunk(const rondo_cpu_call *call);
 rondo_cpu_chunk rondo_cpu_next_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk);
 
-/* Fills the chunk's tables of x and y. One thread does it a chunk ahead; the barriers in between publish them. */
-void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk);
+/* Fills a part of the chunk's tables of x and y, and of its pairs of x. The threads do it a chunk ahead; the barriers
+ * in between publish them. */
+void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int part, int parts);
 
-/* Fills the tables of states. */
+/* Fills the tables of states, and the first step's pairs of h. */
 void rondo_cpu_find_states(const rondo_cpu_call *call);
+
+/* With pairs: h of some rows and columns after a step, for the next one; columns begin at a multiple of V. */
+void rondo_cpu_pair_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns);
 
 /* Where step s reads h and c, and writes h; c is written to ws.c_rows. */
 const float *const *rondo_cpu_h_in(const rondo_cpu_call *call, int step);

@@ -16,11 +16,19 @@ static int has_avx512(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+/* Of no more registers than AVX-512's. */
+static int has_avx512_bf16(void) {
+  unsigned a, b, c, d;
+  return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 5 & 1;
+}
 #endif
 
 rondo_isa rondo_cpu_best_isa(rondo_isa limit) {
-  if (limit == RONDO_ISA_BEST) limit = RONDO_ISA_AVX512;
+  if (limit == RONDO_ISA_BEST) limit = RONDO_ISA_AVX512_BF16;
 #if defined(__x86_64__)
+  if (limit >= RONDO_ISA_AVX512_BF16 && rondo_cpu_kernels_of(RONDO_ISA_AVX512_BF16) && has_avx512_bf16())
+    return RONDO_ISA_AVX512_BF16;
   if (limit >= RONDO_ISA_AVX512 && has_avx512()) return RONDO_ISA_AVX512;
   if (limit >= RONDO_ISA_AVX2 && has_avx2()) return RONDO_ISA_AVX2;
 #endif

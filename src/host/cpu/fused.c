@@ -17,9 +17,11 @@ static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, in
       .inputs = (int)l->inputs,
       .blocks = blocks,
       .in = call->ws.x[chunk->turn],
+      .in_pairs = call->ws.x_pairs[chunk->turn],
+      .pairs_row = (ptrdiff_t)call->ws.x_pairs_row,
       .start = call->params + l->bias + (size_t)block * width,
       .type = l->type,
-      .weights = rondo_cpu_weights(call, l->input_weights, (size_t)block * width * l->inputs),
+      .weights = rondo_cpu_weights(call, l->input_weights, (size_t)block * width * rondo_cpu_depth(l, l->inputs)),
       .sums = call->ws.x_sums + (size_t)block * call->ws.rows * width,
       .sums_block = (ptrdiff_t)(call->ws.rows * width),
       .sums_row = (ptrdiff_t)width,
@@ -43,6 +45,8 @@ static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, 
       .sums = ws->x_sums + (size_t)before * width,
       .sums_block = (ptrdiff_t)(ws->rows * width),
       .h_in = rondo_cpu_h_in(call, step),
+      .h_in_pairs = ws->h_pairs[step % 2],
+      .pairs_row = (ptrdiff_t)ws->h_pairs_row,
       .c_in = rondo_cpu_c_in(call, step),
       .h_out = rondo_cpu_h_out(call, step),
       .c_out = ws->c_rows,
@@ -75,16 +79,20 @@ static rondo_cpu_range columns_of(const rondo_cpu_layout *l, rondo_cpu_range blo
 
 void rondo_cpu_fused_thread(const rondo_cpu_call *call, int thread) {
   rondo_cpu_range own = rondo_cpu_share(call->layout.blocks, thread, call->threads);
+  rondo_cpu_range columns = columns_of(&call->layout, own);
   rondo_cpu_chunk chunk = rondo_cpu_first_chunk(call), next;
   for (; chunk.steps; chunk = next) {
     if (chunk.steps > 1) project(call, &chunk, own.begin, own.count);
     next = rondo_cpu_next_chunk(call, &chunk);
-    if (thread == 0) rondo_cpu_find_chunk(call, &next);
+    rondo_cpu_find_chunk(call, &next, thread, call->threads);
     for (int step = chunk.first, before = 0; step < chunk.first + chunk.steps; step++) {
+      int active = rondo_schedule_active(&call->schedule, step);
       walk_blocks(call, &chunk, step, before, own);
-      before += rondo_schedule_active(&call->schedule, step);
-      if (step < call->schedule.steps - 1) rondo_pool_barrier(call->state->pool);
+      before += active;
+      if (step == call->schedule.steps - 1) break;
+      if (call->layout.pairs) rondo_cpu_pair_h(call, step, (rondo_cpu_range){0, active}, columns);
+      rondo_pool_barrier(call->state->pool);
     }
   }
-  rondo_cpu_fill_skipped(call, columns_of(&call->layout, own));
+  rondo_cpu_fill_skipped(call, columns);
 }

@@ -14,7 +14,7 @@ static void multiply(const rondo_cpu_call *call, rondo_product_forward_args args
   args.blocks = streams.count;
   if (args.start) args.start += first * lanes;
   args.type = call->layout.type;
-  args.weights = rondo_cpu_weights(call, piece, first * lanes * (size_t)args.inputs);
+  args.weights = rondo_cpu_weights(call, piece, first * lanes * rondo_cpu_depth(&call->layout, (size_t)args.inputs));
   args.sums += first * lanes;
   args.sums_block = (ptrdiff_t)lanes;
   args.sums_row = (ptrdiff_t)(all_streams * lanes);
@@ -31,6 +31,8 @@ static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, ro
   rondo_product_forward_args args = {.rows = chunk->rows,
                                      .inputs = (int)l->inputs,
                                      .in = call->ws.x[chunk->turn],
+                                     .in_pairs = call->ws.x_pairs[chunk->turn],
+                                     .pairs_row = (ptrdiff_t)call->ws.x_pairs_row,
                                      .start = start_of(call, l->bias),
                                      .sums = call->ws.x_sums};
   multiply(call, args, l->input_weights, own, l->streams);
@@ -43,28 +45,39 @@ static void recur(const rondo_cpu_call *call, int step, int thread) {
   rondo_product_forward_args args = {.rows = rondo_schedule_active(&call->schedule, step),
                                      .inputs = (int)l->outputs,
                                      .in = rondo_cpu_h_in(call, step),
+                                     .in_pairs = call->ws.h_pairs[step % 2],
+                                     .pairs_row = (ptrdiff_t)call->ws.h_pairs_row,
                                      .start = start_of(call, l->recurrent_bias),
                                      .sums = call->ws.h_sums};
   multiply(call, args, l->recurrent, rondo_cpu_share(streams, thread, call->threads), l->streams);
 }
 
+/* Some rows of inner (H), for a product. */
+static rondo_product_forward_args inner_args(const rondo_cpu_call *call, rondo_cpu_range rows) {
+  const rondo_cpu_workspace *ws = &call->ws;
+  size_t stride = ws->inner_pairs_row;
+  rondo_product_forward_args args = {
+      .rows = rows.count, .inputs = (int)call->layout.hidden, .in = ws->inner_rows + rows.begin};
+  if (!call->layout.pairs) return args;
+  uint32_t *pairs = ws->inner_pairs + (size_t)rows.begin * stride;
+  for (int r = 0; r < rows.count; r++) call->kernels->pair(args.inputs, args.in[r], pairs + (size_t)r * stride);
+  args.in_pairs = pairs, args.pairs_row = (ptrdiff_t)stride;
+  return args;
+}
+
 /* (r * h) @ R of the last gate. */
 static void multiply_reset(const rondo_cpu_call *call, rondo_cpu_range rows) {
   const rondo_cpu_layout *l = &call->layout;
-  rondo_product_forward_args args = {.rows = rows.count,
-                                     .inputs = (int)l->outputs,
-                                     .in = call->ws.inner_rows + rows.begin,
-                                     .sums = call->ws.h_sums + (size_t)rows.begin * l->gates * l->units};
+  rondo_product_forward_args args = inner_args(call, rows);
+  args.sums = call->ws.h_sums + (size_t)rows.begin * l->gates * l->units;
   multiply(call, args, l->recurrent, (rondo_cpu_range){(int)(2 * l->blocks), (int)l->blocks}, l->streams);
 }
 
 static void multiply_projection(const rondo_cpu_call *call, rondo_cpu_range rows) {
   const rondo_cpu_layout *l = &call->layout;
   size_t width = l->output_blocks * l->lanes;
-  rondo_product_forward_args args = {.rows = rows.count,
-                                     .inputs = (int)l->hidden,
-                                     .in = call->ws.inner_rows + rows.begin,
-                                     .sums = call->ws.projected + (size_t)rows.begin * width};
+  rondo_product_forward_args args = inner_args(call, rows);
+  args.sums = call->ws.projected + (size_t)rows.begin * width;
   multiply(call, args, l->projection, (rondo_cpu_range){0, (int)l->output_blocks}, l->output_blocks);
 }
 
@@ -119,6 +132,7 @@ static void finish_rows(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk
       .y = call->pass->y ? call->ws.y[chunk->turn] + before + rows.begin : NULL,
       .merge = call->pass->merge,
   });
+  if (l->pairs) rondo_cpu_pair_h(call, step, rows, (rondo_cpu_range){0, (int)l->outputs});
 }
 
 static void recurrent_steps(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int thread) {
@@ -154,7 +168,7 @@ void rondo_cpu_general_thread(const rondo_cpu_call *call, int thread) {
   for (; chunk.steps; chunk = next) {
     project(call, &chunk, own);
     next = rondo_cpu_next_chunk(call, &chunk);
-    if (thread == 0) rondo_cpu_find_chunk(call, &next);
+    rondo_cpu_find_chunk(call, &next, thread, call->threads);
     if (call->layout.layer->cell == RONDO_DENSE)
       dense_steps(call, &chunk, thread);
     else

@@ -60,6 +60,19 @@ static void carve_states(const rondo_cpu_layout *l, size_t batch, rondo_arena *a
   if (l->layer->projection_size) ws->projected = floats(arena, batch, l->output_blocks * l->lanes);
 }
 
+/* Rows of pairs of so many numbers, apart as rows of h are. */
+static uint32_t *pairs(rondo_arena *arena, size_t rows, size_t count, size_t *stride) {
+  *stride = (count + 1) / 2 + 16;
+  return rondo_arena_take(arena, rondo_size_mul(rows, *stride), sizeof(uint32_t));
+}
+
+static void carve_pairs(const rondo_cpu_layout *l, size_t batch, rondo_arena *arena, rondo_cpu_workspace *ws) {
+  for (int i = 0; i < 2; i++) ws->x_pairs[i] = pairs(arena, ws->rows, l->inputs, &ws->x_pairs_row);
+  if (l->layer->cell == RONDO_DENSE) return;
+  for (int i = 0; i < 2; i++) ws->h_pairs[i] = pairs(arena, batch, l->outputs, &ws->h_pairs_row);
+  if (!l->fused) ws->inner_pairs = pairs(arena, batch, l->hidden, &ws->inner_pairs_row);
+}
+
 static void carve(const rondo_plan *plan, const rondo_cpu_layout *l, rondo_arena *arena, rondo_cpu_workspace *ws) {
   size_t batch = (size_t)plan->desc.max_batch;
   int steps = l->layer->cell == RONDO_DENSE ? chunk_steps(plan, l) : plan->chunk;
@@ -67,27 +80,30 @@ static void carve(const rondo_plan *plan, const rondo_cpu_layout *l, rondo_arena
   ws->x_sums = floats(arena, ws->rows, l->gates * l->units);
   carve_tables(l, batch, arena, ws);
   if (l->layer->cell != RONDO_DENSE) carve_states(l, batch, arena, ws);
+  if (l->pairs) carve_pairs(l, batch, arena, ws);
 }
 
-/* The most of what a layer of direction or head needs; neither depends on its inputs. */
+/* The most of what any layer, direction or head needs. */
 rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ctx) {
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of((rondo_isa)ctx->variant);
-  rondo_cpu_layout layouts[3];
-  int count = 0;
-  for (int d = 0; d < plan->directions; d++) layouts[count++] = rondo_cpu_layout_of(plan, &plan->direction[d], 1);
-  if (plan->desc.layer.head_units) layouts[count++] = rondo_cpu_layout_of(plan, &plan->head, 1);
-  plan->chunk = chunk_steps(plan, &layouts[0]);
-  if (plan->directions == 2 && chunk_steps(plan, &layouts[1]) < plan->chunk)
-    plan->chunk = chunk_steps(plan, &layouts[1]);
+  rondo_cpu_layout layouts[5];
+  int count = 0, above = plan->desc.layer.num_layers > 1;
+  plan->chunk = plan->desc.max_timesteps;
+  for (int d = 0; d < plan->directions; d++)
+    for (int i = 0; i <= above; i++) {
+      layouts[count] = rondo_cpu_layout_of(plan, &plan->direction[d], rondo_layer_inputs(plan, i));
+      plan->chunk = clamp_to_int((size_t)chunk_steps(plan, &layouts[count++]), 1, plan->chunk);
+    }
+  if (plan->desc.layer.head_units) layouts[count++] = rondo_cpu_layout_of(plan, &plan->head, (size_t)plan->width);
   for (int i = 0; i < count; i++) {
     rondo_arena arena = {0};
     rondo_cpu_workspace ws = {0};
     carve(plan, &layouts[i], &arena, &ws);
     if (arena.used > plan->layer_workspace) plan->layer_workspace = arena.used;
   }
-  snprintf(plan->note, sizeof plan->note, "%s %d lanes, %s, %d rows x %d gates, x %d step%s ahead", kernels->name,
-           kernels->lanes, layouts[0].fused ? "fused" : "general", kernels->rows, (int)layouts[0].vectors, plan->chunk,
-           plan->chunk == 1 ? "" : "s");
+  snprintf(plan->note, sizeof plan->note, "%s %d lanes%s, %s, %d rows x %d gates, x %d step%s ahead", kernels->name,
+           kernels->lanes, layouts[0].pairs ? " of pairs" : "", layouts[0].fused ? "fused" : "general", kernels->rows,
+           (int)layouts[0].vectors, plan->chunk, plan->chunk == 1 ? "" : "s");
   return RONDO_OK;
 }
 
@@ -95,7 +111,6 @@ rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ct
 
 static void run_thread(void *context, int thread) {
   const rondo_cpu_call *call = context;
-  if (thread > 0) rondo_enter_float_mode(); /* the pool's threads do nothing else */
   if (call->layout.fused)
     rondo_cpu_fused_thread(call, thread);
   else
@@ -121,10 +136,10 @@ static int choose_threads(const rondo_cpu_call *call) {
 static void run(rondo_cpu_call *call, rondo_cpu_state *state) {
   int recurrent = call->layout.layer->cell != RONDO_DENSE;
   rondo_cpu_chunk chunk = rondo_cpu_first_chunk(call);
-  rondo_cpu_find_chunk(call, &chunk);
+  rondo_cpu_find_chunk(call, &chunk, 0, 1);
   if (recurrent) rondo_cpu_find_states(call);
   call->threads = choose_threads(call);
-  rondo_pool_run(state->pool, call->threads, run_thread, call);
+  rondo_pool_run(state->pool, &call->threads, run_thread, call);
   state->sweep += (unsigned)call->schedule.steps;
   if (recurrent) rondo_cpu_write_results(call);
 }

@@ -13,6 +13,12 @@
  * between the kernels: storing a float does not change it.) Weights of 16 bits are widened as they are loaded, which is
  * exact, so their sums are those of the same numbers kept as floats.
  *
+ * Pairs. An instruction set that multiplies bf16 by bf16 takes two products at a time. Weights RONDO_BF16 then come in
+ * pairs of rows k and k + 1, k even; so do x and h, which the kernel `pair` rounds to bf16. A pair is 32 bits: k in the
+ * upper half, whose product is added first, k + 1 in the lower; the last of an odd number is paired with zero. Products
+ * of bf16 are exact in float, and each is added with a rounding of its own: these sums, too, are those of the same
+ * numbers kept as floats.
+ *
  * Weights and sums come in unit blocks of V = lanes units; cpu.h draws the layout. Letters: B blocks, M rows, U units
  * of all blocks. A table of rows is (M) pointers: rows that are computed together lie where they are. Nothing beyond
  * the last unit is read or written in x, h, c and y; other arrays hold whole blocks. */
@@ -25,11 +31,13 @@
 typedef struct rondo_product_forward_args {
   int gates; /* G of weights and sums: 4, 3 or 1 */
   int rows, inputs, blocks;
-  const float *const *in; /* (rows): (inputs) */
-  const float *start;     /* (blocks, G, V), what the sums begin with; NULL: zeros */
-  rondo_dtype type;       /* of the weights */
-  const void *weights;    /* (blocks, inputs, G, V) */
-  float *sums;            /* (blocks, rows, G, V) by the distances of blocks and rows, in floats */
+  const float *const *in;   /* (rows): (inputs) */
+  const uint32_t *in_pairs; /* with pairs, instead: (rows, inputs / 2 rounded up), rows apart by a number of pairs */
+  ptrdiff_t pairs_row;
+  const float *start;  /* (blocks, G, V), what the sums begin with; NULL: zeros */
+  rondo_dtype type;    /* of the weights */
+  const void *weights; /* (blocks, inputs, G, V); pairs (blocks, inputs / 2 rounded up, G, V) */
+  float *sums;         /* (blocks, rows, G, V) by the distances of blocks and rows, in floats */
   ptrdiff_t sums_block, sums_row;
 } rondo_product_forward_args;
 
@@ -38,11 +46,13 @@ typedef struct rondo_fused_forward_args {
   int rows, hidden;
   int first_block, blocks;
   rondo_dtype type;    /* of the weights */
-  const void *weights; /* (all B, hidden, G, V) */
+  const void *weights; /* (all B, hidden, G, V); pairs (all B, hidden / 2 rounded up, G, V) */
   const float *bias;   /* GRU: what the recurrent sums of gate h begin with, (all B, V) */
   const float *sums;   /* (all B, rows, G, V), blocks apart by sums_block floats */
   ptrdiff_t sums_block;
-  const float *const *h_in; /* (rows): (hidden), and so on */
+  const float *const *h_in;   /* (rows): (hidden), and so on */
+  const uint32_t *h_in_pairs; /* with pairs, for the product: as in_pairs above */
+  ptrdiff_t pairs_row;
   const float *const *c_in; /* LSTM */
   float *const *h_out;
   float *const *c_out; /* LSTM */
@@ -99,21 +109,28 @@ typedef struct rondo_cpu_kernels {
   rondo_cell_kernel *gru_reset_forward;             /* reset_before: z and r into x_sums, r * h_in to inner */
   rondo_cell_kernel *cell_forward[RONDO_DENSE + 1]; /* by rondo_cell; DENSE: x_sums becomes its function, in place */
   void (*output_forward)(const rondo_output_forward_args *args);
-  rondo_cpu_map *map; /* every rondo_activation but SOFTMAX */
+  void (*pair)(int count, const float *in, uint32_t *out); /* (count) to (count / 2 rounded up); NULL: no pairs */
+  rondo_cpu_map *map;                                      /* every rondo_activation but SOFTMAX */
   void (*exp)(int count, const float *in, float *out);
 } rondo_cpu_kernels;
 
 extern const rondo_cpu_kernels rondo_cpu_kernels_portable;
 #if defined(__x86_64__)
 extern const rondo_cpu_kernels rondo_cpu_kernels_avx2, rondo_cpu_kernels_avx512;
+extern const rondo_cpu_kernels rondo_cpu_kernels_avx512_bf16; /* where the compiler knows it: RONDO_AVX512_BF16 */
 #endif
 
 /* cpu.c: NULL for an instruction set that this build has no kernels for. Says nothing about the machine. */
 const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa);
 
-/* kernels_ref.c, for tests only: the same from the same arguments in double, for vectors of V = lanes. Results are
- * dense double arrays and those of args stay untouched. size: the sums of the terms' absolute values, which bound what
- * rounding may do. */
+/* Whether weights of a type come in pairs. */
+static inline int rondo_cpu_pairs(const rondo_cpu_kernels *kernels, rondo_dtype type) {
+  return type == RONDO_BF16 && kernels->pair;
+}
+
+/* kernels_ref.c, for tests only: the same from the same arguments in double, for vectors of V = lanes; weights are in
+ * pairs where rows are given in pairs. Results are dense double arrays and those of args stay untouched. size: the sums
+ * of the terms' absolute values, which bound what rounding may do. */
 void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes,
                                double *sums /* (blocks, rows, G, V) */, double *size /* likewise */);
 

@@ -54,6 +54,23 @@ static int tile_rows(int left) {
   return left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
 }
 
+/* What tiles multiply by: numbers of a row, or pairs of them. */
+#if defined(VEC_PAIRS)
+#define FACTOR uint32_t
+#define IN_ROW(in, row) (args->in##_pairs + (row)*args->pairs_row)
+#define DEPTH(inputs) (((size_t)(inputs) + 1) / 2)
+#define VECTOR vec_pairs
+#define SPREAD vec_set_pair
+#define MULTIPLY_ADD vec_fma_pairs
+#else
+#define FACTOR float
+#define IN_ROW(in, row) args->in[row]
+#define DEPTH(inputs) ((size_t)(inputs))
+#define VECTOR vec
+#define SPREAD vec_set
+#define MULTIPLY_ADD vec_fma
+#endif
+
 #define GATES 4
 #include "cpu/kernels_weights.h"
 #define GATES 3
@@ -86,6 +103,19 @@ static void KERNEL(exp)(int count, const float *in, float *out) {
     vec_store_first(out + i, vec_exp(vec_load_first(in + i, count - i)), count - i);
 }
 
+#if defined(VEC_PAIRS)
+static void KERNEL(pair)(int count, const float *in, uint32_t *out) {
+  for (int i = 0; i < count; i += 2 * LANES) {
+    vec first = vec_load_first(in + i, count - i), second = vec_set(0.0f);
+    if (count - i > LANES) second = vec_load_first(in + i + LANES, count - i - LANES);
+    vec_store_first_pairs(out + i / 2, vec_pair(first, second), (count - i + 1) / 2);
+  }
+}
+#define PAIR KERNEL(pair)
+#else
+#define PAIR NULL
+#endif
+
 #define KERNELS(isa)                                                                                                   \
   const rondo_cpu_kernels rondo_cpu_kernels_##isa = {                                                                  \
       .name = #isa,                                                                                                    \
@@ -100,6 +130,7 @@ static void KERNEL(exp)(int count, const float *in, float *out) {
                        [RONDO_RNN] = KERNEL(rnn_cell_forward),                                                         \
                        [RONDO_DENSE] = KERNEL(dense_cell_forward)},                                                    \
       .output_forward = KERNEL(output_forward),                                                                        \
+      .pair = PAIR,                                                                                                    \
       .map = KERNEL(map),                                                                                              \
       .exp = KERNEL(exp),                                                                                              \
   }

@@ -6,9 +6,18 @@
 
 #include <math.h>
 
-/* Weight i of an array. */
-static double weight_at(rondo_dtype type, const void *weights, int i) {
-  return type == RONDO_F32 ? ((const float *)weights)[i] : rondo_from_half(type, ((const uint16_t *)weights)[i]);
+/* Number k of a row that is number `column` of (rows, width) pairs. */
+static double of_pair(const uint32_t *pairs, int width, int k, int column) {
+  uint32_t pair = pairs[k / 2 * width + column];
+  return rondo_from_bf16((uint16_t)(k % 2 ? pair : pair >> 16));
+}
+
+/* The weight of row k and a column of a stream (rows, width). */
+static double weight_at(rondo_dtype type, int pairs, const void *weights, int stream, int rows, int width, int k,
+                        int column) {
+  int at = (stream * rows + k) * width + column;
+  if (pairs) return of_pair((const uint32_t *)weights + stream * ((rows + 1) / 2) * width, width, k, column);
+  return type == RONDO_F32 ? ((const float *)weights)[at] : rondo_from_half(type, ((const uint16_t *)weights)[at]);
 }
 
 void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes, double *sums, double *size) {
@@ -18,8 +27,9 @@ void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes
       for (int column = 0; column < width; column++) {
         double sum = args->start ? args->start[block * width + column] : 0, absolute = fabs(sum);
         for (int k = 0; k < args->inputs; k++) {
-          int at = (block * args->inputs + k) * width + column;
-          double term = args->in[m][k] * weight_at(args->type, args->weights, at);
+          const uint32_t *pairs = args->in_pairs;
+          double weight = weight_at(args->type, pairs != NULL, args->weights, block, args->inputs, width, k, column);
+          double term = (pairs ? of_pair(pairs + m * args->pairs_row, 1, k, 0) : args->in[m][k]) * weight;
           sum += term;
           absolute += fabs(term);
         }
@@ -41,9 +51,12 @@ static void gate_sums(const rondo_fused_forward_args *args, int lanes, int gates
     if (apart && g == 2) a[g] = args->bias[unit];
     size[g] = fabs(a[g]);
     for (int k = 0; k < args->hidden; k++) {
-      double weight = weight_at(args->type, args->weights, ((block * args->hidden + k) * gates + g) * lanes + lane);
-      a[g] += args->h_in[n][k] * weight;
-      size[g] += fabs(args->h_in[n][k] * weight);
+      const uint32_t *pairs = args->h_in_pairs;
+      double weight =
+          weight_at(args->type, pairs != NULL, args->weights, block, args->hidden, gates * lanes, k, g * lanes + lane);
+      double term = (pairs ? of_pair(pairs + n * args->pairs_row, 1, k, 0) : args->h_in[n][k]) * weight;
+      a[g] += term;
+      size[g] += fabs(term);
     }
   }
 }

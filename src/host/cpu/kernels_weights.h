@@ -7,6 +7,23 @@
 #define TYPE_NAME(name, gates, type) TYPE_PASTE(name, gates, type)
 #define OF_TYPE(name, type) TYPE_NAME(name, GATES, type)
 
+#if defined(VEC_PAIRS)
+#define TYPE bf16
+#define WEIGHT uint32_t
+#define LOAD vec_load_pairs
+#include "cpu/kernels_gates.h"
+
+/* All but bf16 is AVX-512's. */
+static void OF_GATES(product)(const rondo_product_forward_args *args) {
+  (args->type == RONDO_BF16 ? OF_TYPE(product, bf16) : rondo_cpu_kernels_avx512.product_forward)(args);
+}
+
+static void OF_GATES(fused)(const rondo_fused_forward_args *args) {
+  static const rondo_cell cell = GATES == 4 ? RONDO_LSTM : GATES == 3 ? RONDO_GRU : RONDO_RNN;
+  (args->type == RONDO_BF16 ? OF_TYPE(fused, bf16) : rondo_cpu_kernels_avx512.fused_forward[cell])(args);
+}
+
+#else
 #define TYPE f32
 #define WEIGHT float
 #define LOAD vec_load
@@ -31,6 +48,7 @@ static void OF_GATES(fused)(const rondo_fused_forward_args *args) {
       [RONDO_F32] = OF_TYPE(fused, f32), [RONDO_F16] = OF_TYPE(fused, f16), [RONDO_BF16] = OF_TYPE(fused, bf16)};
   steps[args->type](args);
 }
+#endif
 
 #undef OF_TYPE
 #undef TYPE_NAME

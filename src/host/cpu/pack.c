@@ -41,10 +41,10 @@ static size_t piece(rondo_arena *arena, size_t count, size_t width) {
   return at;
 }
 
-/* Likewise of weights: in floats, as every piece begins at a multiple of 256 bytes. */
-static size_t weights_piece(const rondo_cpu_layout *l, rondo_arena *arena, size_t count, size_t width) {
+/* Likewise of `rows` rows of weights: in floats, as every piece begins at a multiple of 256 bytes. */
+static size_t weights_piece(const rondo_cpu_layout *l, rondo_arena *arena, size_t count, size_t rows) {
   size_t at = arena->used / sizeof(float);
-  rondo_arena_take(arena, rondo_size_mul(count, width), rondo_dtype_bytes(l->type));
+  rondo_arena_take(arena, rondo_size_mul(count, rondo_cpu_depth(l, rows)), rondo_dtype_bytes(l->type));
   return at;
 }
 
@@ -62,16 +62,18 @@ static void place_options(rondo_cpu_layout *l, rondo_arena *arena) {
 }
 
 rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
+  const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of((rondo_isa)plan->variant);
   rondo_cpu_layout l = {.layer = layer, .type = plan->desc.weights, .fused = is_fused(layer), .inputs = inputs};
   l.hidden = (size_t)layer->hidden_size;
   l.outputs = (size_t)rondo_output_size(layer);
   l.gates = (size_t)rondo_gates(layer);
-  l.lanes = (size_t)rondo_cpu_kernels_of((rondo_isa)plan->variant)->lanes;
+  l.lanes = (size_t)kernels->lanes;
   l.blocks = (l.hidden - 1) / l.lanes + 1;
   l.units = l.blocks * l.lanes;
   l.output_blocks = (l.outputs - 1) / l.lanes + 1;
   l.vectors = l.fused ? l.gates : 1;
   l.streams = l.fused ? l.blocks : l.gates * l.blocks;
+  l.pairs = rondo_cpu_pairs(kernels, l.type);
   rondo_arena arena = {0};
   rondo_arena_take(&arena, HEADER_BYTES, 1);
   l.bias = piece(&arena, l.gates, l.units);
@@ -146,34 +148,37 @@ static float projection_at(const rondo_cpu_layout *l, const rondo_weights *from,
   return rondo_weights_projection(l->layer, from, k, j);
 }
 
-/* A piece of `rows` rows and `gates` gates of `columns` units each: fused (blocks, rows, gates, V), else
- * (gates, blocks, rows, V). Each number rounded to type. */
-static void pack_numbers(const rondo_cpu_layout *l, rondo_dtype type, const rondo_weights *from, void *to, size_t gates,
-                         size_t columns, size_t rows, element *at) {
-  size_t blocks = (columns - 1) / l->lanes + 1, vectors = l->fused ? gates : 1;
+/* A row of `gates` gates of `columns` units each: fused (blocks, gates, V), else (gates, blocks, V). */
+static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
+                       element *at) {
+  size_t blocks = (columns - 1) / l->lanes + 1;
+  for (size_t i = 0; i < gates * blocks * l->lanes; i++) {
+    size_t vector = i / l->lanes, gate = l->fused ? vector % gates : vector / blocks;
+    size_t unit = (l->fused ? vector / gates : vector % blocks) * l->lanes + i % l->lanes;
+    to[i] = unit < columns ? at(l, from, 0, (int)gate, unit) : 0.0f;
+  }
+}
+
+/* `rows` rows of weights, rounded to the type: fused (blocks, rows, gates, V), else (gates, blocks, rows, V). */
+static void pack_weights(const rondo_cpu_layout *l, const rondo_weights *from, void *to, size_t gates, size_t columns,
+                         size_t rows, element *at) {
+  size_t blocks = (columns - 1) / l->lanes + 1, vectors = l->fused ? gates : 1, width = vectors * l->lanes;
+  size_t depth = rondo_cpu_depth(l, rows);
   float *floats = to;
   uint16_t *halves = to;
   for (size_t stream = 0; stream < gates * blocks / vectors; stream++)
-    for (size_t k = 0; k < rows; k++)
-      for (size_t vector = 0; vector < vectors; vector++)
-        for (size_t lane = 0; lane < l->lanes; lane++) {
-          size_t gate = l->fused ? vector : stream / blocks, unit = stream % blocks * l->lanes + lane;
-          float number = unit < columns ? at(l, from, k, (int)gate, unit) : 0.0f;
-          if (type == RONDO_F32)
-            *floats++ = number;
-          else
-            *halves++ = rondo_to_half(type, number);
-        }
-}
-
-static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
-                       element *at) {
-  pack_numbers(l, RONDO_F32, from, to, gates, columns, 1, at);
-}
-
-static void pack_weights(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
-                         size_t rows, element *at) {
-  pack_numbers(l, l->type, from, to, gates, columns, rows, at);
+    for (size_t k = 0; k < depth; k++)
+      for (size_t i = 0; i < width; i++) {
+        size_t gate = l->fused ? i / l->lanes : stream / blocks, unit = stream % blocks * l->lanes + i % l->lanes;
+        float number = k < rows && unit < columns ? at(l, from, k, (int)gate, unit) : 0.0f;
+        size_t place = k * width + i;
+        if (l->pairs) place = 2 * (k / 2 * width + i) + (k % 2 == 0); /* the upper half is the second one */
+        place += stream * depth * width;
+        if (l->type == RONDO_F32)
+          floats[place] = number;
+        else
+          halves[place] = rondo_to_half(l->type, number);
+      }
 }
 
 static void pack_options(const rondo_cpu_layout *l, const rondo_weights *from, float *block) {

@@ -25,17 +25,25 @@ rondo_cpu_chunk rondo_cpu_next_chunk(const rondo_cpu_call *call, const rondo_cpu
   return chunk_from(call, chunk->first + chunk->steps, 1 - chunk->turn);
 }
 
-void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk) {
+/* Row `row` of the chunk, which is row r of a step. */
+static void find_row(const rondo_cpu_call *call, int turn, int row, int step, int r) {
   const rondo_pass *pass = call->pass;
-  const float **x = call->ws.x[chunk->turn];
-  float **y = call->ws.y[chunk->turn];
-  for (int step = chunk->first; step < chunk->first + chunk->steps; step++) {
+  const rondo_cpu_workspace *ws = &call->ws;
+  int n = rondo_schedule_row(&call->schedule, r), p = rondo_schedule_position(&call->schedule, n, step);
+  const float *x = pass->x + n * pass->x_sequence + p * pass->x_timestep;
+  ws->x[turn][row] = x;
+  if (pass->y) ws->y[turn][row] = pass->y + n * pass->y_sequence + p * pass->y_timestep;
+  if (call->layout.pairs)
+    call->kernels->pair((int)call->layout.inputs, x, ws->x_pairs[turn] + (size_t)row * ws->x_pairs_row);
+}
+
+void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int part, int parts) {
+  rondo_cpu_range own = rondo_cpu_share((size_t)chunk->rows, part, parts);
+  for (int step = chunk->first, before = 0; step < chunk->first + chunk->steps; step++) {
     int active = rondo_schedule_active(&call->schedule, step);
-    for (int r = 0; r < active; r++) {
-      int n = rondo_schedule_row(&call->schedule, r), p = rondo_schedule_position(&call->schedule, n, step);
-      *x++ = pass->x + n * pass->x_sequence + p * pass->x_timestep;
-      if (pass->y) *y++ = pass->y + n * pass->y_sequence + p * pass->y_timestep;
-    }
+    int begin = own.begin > before ? own.begin - before : 0, end = own.begin + own.count - before;
+    for (int r = begin; r < active && r < end; r++) find_row(call, chunk->turn, before + r, step, r);
+    before += active;
   }
 }
 
@@ -44,6 +52,14 @@ void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chu
 /* The row of sequence n in a state. */
 static ptrdiff_t state_row(const rondo_pass *pass, int n) {
   return pass->slots ? pass->slots[n] : n;
+}
+
+void rondo_cpu_pair_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns) {
+  const rondo_cpu_workspace *ws = &call->ws;
+  float *const *h = rondo_cpu_h_out(call, step);
+  uint32_t *pairs = ws->h_pairs[(step + 1) % 2] + columns.begin / 2;
+  for (int r = rows.begin; r < rows.begin + rows.count; r++)
+    call->kernels->pair(columns.count, h[r] + columns.begin, pairs + (size_t)r * ws->h_pairs_row);
 }
 
 void rondo_cpu_find_states(const rondo_cpu_call *call) {
@@ -60,6 +76,8 @@ void rondo_cpu_find_states(const rondo_cpu_call *call) {
       ws->c_0[r] = pass->c_0 && !restart ? pass->c_0 + row * pass->c_stride : ws->zeros;
       ws->c_rows[r] = pass->c_n ? pass->c_n + row * pass->c_stride : ws->c + (size_t)r * ws->c_stride;
     }
+    if (call->layout.pairs)
+      call->kernels->pair((int)call->layout.outputs, ws->h_0[r], ws->h_pairs[0] + (size_t)r * ws->h_pairs_row);
     if (ws->inner) ws->inner_rows[r] = ws->inner + (size_t)r * call->layout.units;
   }
 }

@@ -1,16 +1,24 @@
 /* threads.c - the pool: two words that threads wait on, one to start a call and one for the barrier.
  *
  * A recurrence has a barrier every few microseconds, so a waiting thread first spins; it sleeps when the wait gets
- * long, as on a machine with other work a spinning thread keeps away the very thread it waits for. */
+ * long, as on a machine with other work a spinning thread keeps away the very thread it waits for.
+ *
+ * Threads may also be the caller's own, borrowed for a call. How many of them run at once nobody knows beforehand, and
+ * a barrier for one that never comes would hang. So they pass a gate: each counts itself in, and it closes when all
+ * have come or when no other has for a while. Whoever is in works, and barriers are for these; who comes later returns
+ * at once. As those that are in do all run, their barriers are passed whatever kind of pool it is. */
 #include "cpu/threads.h"
 
+#include "cpu/float_mode.h"
 #include "error.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -34,14 +42,23 @@ typedef struct worker {
 
 struct rondo_pool {
   int threads;
-  void (*task)(void *context, int thread);
+  rondo_task *task;
   void *context;
   int working;                       /* threads of the running call */
   word start;                        /* calls begun * CALL + threads of the last one; 0 threads: end */
   word passed;                       /* barriers passed */
   _Alignas(LINE) atomic_int arrived; /* at the next barrier */
-  worker workers[];                  /* threads - 1 */
+  /* Borrowed threads. `start` is then 0 while the gate is open, and after that the number that work. */
+  rondo_parallel_for *parallel_for; /* NULL: none */
+  void *lender;
+  int asked, *threads_in; /* of the running call */
+  atomic_int came;        /* to the gate, and CLOSED */
+  int started;            /* workers */
+  worker workers[];
 };
+
+/* A sleeping thread wakes within some 20 to 70 us. */
+enum { CLOSED = 1 << 16, PATIENCE = 100000 /* ns */ };
 
 /* The number of threads travels in the word itself: a worker that sits a call out must not look at the pool's fields,
  * which may already be those of the next call. */
@@ -111,6 +128,7 @@ static void *work(void *argument) {
   worker *self = argument;
   rondo_pool *pool = self->pool;
   uint64_t seen = 0;
+  rondo_enter_float_mode(); /* for good: it does nothing else */
   for (;;) {
     seen = word_wait(&pool->start, seen);
     int threads = (int)(seen % CALL);
@@ -121,64 +139,127 @@ static void *work(void *argument) {
   }
 }
 
-void rondo_pool_run(rondo_pool *pool, int threads, void (*task)(void *context, int thread), void *context) {
-  pool->task = task;
-  pool->context = context;
-  pool->working = threads;
+/* ---- borrowed threads -------------------------------------------------------------------------------------------- */
+
+static int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static void close_gate(rondo_pool *pool) {
+  int came = atomic_fetch_or(&pool->came, CLOSED);
+  if (came & CLOSED) return; /* by another */
+  pool->working = *pool->threads_in = came;
+  word_set(&pool->start, (uint64_t)came);
+}
+
+/* Gives the number of threads that work. */
+static int wait_at_gate(rondo_pool *pool, int came) {
+  int64_t since = now();
+  for (int others; !((others = atomic_load(&pool->came)) & CLOSED); relax()) {
+    if (others != came)
+      came = others, since = now();
+    else if (now() - since > PATIENCE)
+      close_gate(pool);
+  }
+  return (int)word_wait(&pool->start, 0);
+}
+
+/* What parallel_for is given. When all have come, shares are by index: a pool that gives an index to the same thread
+ * each time then gives it the same weights, which its core's cache may still hold. */
+static void work_borrowed(void *context, int index) {
+  rondo_pool *pool = context;
+  int before = atomic_fetch_add(&pool->came, 1);
+  if (before & CLOSED) return;
+  assert(index >= 0 && index < pool->asked);
+  if (before + 1 == pool->asked) close_gate(pool);
+  int working = wait_at_gate(pool, before + 1);
+  unsigned mode = rondo_enter_float_mode();
+  pool->task(pool->context, working == pool->asked ? index : before);
+  rondo_leave_float_mode(mode);
+}
+
+static void run_borrowed(rondo_pool *pool, int *threads) {
+  pool->asked = *threads;
+  pool->threads_in = threads;
+  atomic_store(&pool->came, 0);
+  atomic_store(&pool->start.value, 0);
+  pool->parallel_for(pool->lender, *threads, work_borrowed, pool);
+  if (atomic_fetch_add(&pool->came, 1) != 0) return;
+  close_gate(pool); /* nobody came */
+  pool->task(pool->context, 0);
+}
+
+/* ---- a call ------------------------------------------------------------------------------------------------------ */
+
+static void run_own(rondo_pool *pool, int threads) {
   if (threads > 1) {
     uint64_t calls = atomic_load_explicit(&pool->start.value, memory_order_relaxed) / CALL;
     word_set(&pool->start, (calls + 1) * CALL + (uint64_t)threads);
   }
-  task(context, 0);
+  pool->task(pool->context, 0);
   rondo_pool_barrier(pool);
+}
+
+void rondo_pool_run(rondo_pool *pool, int *threads, rondo_task *task, void *context) {
+  pool->task = task;
+  pool->context = context;
+  pool->working = *threads;
+  if (pool->parallel_for && *threads > 1)
+    run_borrowed(pool, threads);
+  else
+    run_own(pool, *threads);
 }
 
 int rondo_pool_threads(const rondo_pool *pool) {
   return pool->threads;
 }
 
-static void join(rondo_pool *pool, int workers) {
+/* ---- making and ending ------------------------------------------------------------------------------------------- */
+
+void rondo_pool_destroy(rondo_pool *pool) {
+  if (!pool) return;
   word_set(&pool->start, (atomic_load(&pool->start.value) / CALL + 1) * CALL);
-  for (int i = 0; i < workers; i++) pthread_join(pool->workers[i].thread, NULL);
+  for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
   word_destroy(&pool->start);
   word_destroy(&pool->passed);
   free(pool);
 }
 
-void rondo_pool_destroy(rondo_pool *pool) {
-  if (pool) join(pool, pool->threads - 1);
-}
-
-static int start_workers(rondo_pool *pool) {
-  int started = 0;
-  while (started < pool->threads - 1) {
-    worker *w = &pool->workers[started];
+static void start_workers(rondo_pool *pool, int workers) {
+  sigset_t all, before; /* signals are for the program's own threads */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (pool->started < workers) {
+    worker *w = &pool->workers[pool->started];
     w->pool = pool;
-    w->index = started + 1;
+    w->index = pool->started + 1;
     if (pthread_create(&w->thread, NULL, work, w) != 0) break;
-    started++;
+    pool->started++;
   }
-  return started;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-rondo_status rondo_pool_create(rondo_pool **out, int threads) {
-  size_t bytes = sizeof(rondo_pool) + (size_t)(threads - 1) * sizeof(worker);
+rondo_status rondo_pool_create(rondo_pool **out, const rondo_context_desc *desc) {
+  int threads = desc->threads, workers = desc->parallel_for ? 0 : threads - 1;
+  size_t bytes = sizeof(rondo_pool) + (size_t)workers * sizeof(worker);
   rondo_pool *pool = aligned_alloc(LINE, (bytes + LINE - 1) / LINE * LINE);
   if (!pool) return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_context_create: no host memory for %d threads", threads);
   pool->threads = threads;
   pool->working = 1;
+  pool->parallel_for = desc->parallel_for;
+  pool->lender = desc->pool;
+  pool->started = 0;
   word_init(&pool->start);
   word_init(&pool->passed);
   atomic_init(&pool->arrived, 0);
-  sigset_t all, before; /* signals are for the program's own threads */
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int started = start_workers(pool);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (started < threads - 1) {
-    join(pool, started);
-    return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_context_create: thread %d of %d cannot be started", started + 1,
-                      threads);
+  atomic_init(&pool->came, CLOSED);
+  start_workers(pool, workers);
+  if (pool->started < workers) {
+    int failed = pool->started + 1;
+    rondo_pool_destroy(pool);
+    return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_context_create: thread %d of %d cannot be started", failed, threads);
   }
   *out = pool;
   return RONDO_OK;

@@ -153,7 +153,8 @@ static const rondo_cpu_training_kernels *kernels_of(int variant) {
   switch ((rondo_isa)variant) {
 #if defined(__x86_64__)
     case RONDO_ISA_AVX2: return &rondo_cpu_training_kernels_avx2;
-    case RONDO_ISA_AVX512: return &rondo_cpu_training_kernels_avx512;
+    case RONDO_ISA_AVX512:
+    case RONDO_ISA_AVX512_BF16: return &rondo_cpu_training_kernels_avx512;
 #endif
     default: return &rondo_cpu_training_kernels_portable;
   }
@@ -338,7 +339,7 @@ static void run(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pa
   call.sequences = (rondo_range){0, (size_t)pass->batch};
   choose_threads(&call, state);
   unsigned mode = rondo_enter_float_mode();
-  rondo_pool_run(state->pool, call.threads,
+  rondo_pool_run(state->pool, &call.threads,
                  gradient ? rondo_cpu_training_backward_thread : rondo_cpu_training_forward_thread, &call);
   rondo_leave_float_mode(mode);
 }

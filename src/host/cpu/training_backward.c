@@ -8,8 +8,6 @@
  *     then, over all rows, gradients by weights and by x (training_weights.c) */
 #include "cpu/training.h"
 
-#include "cpu/float_mode.h"
-
 #include <string.h>
 
 /* The transpose of weights (columns, depth), whose rows are `depth` long. */
@@ -210,7 +208,6 @@ static void begin(const rondo_cpu_training *call, rondo_range sequences, int thr
 void rondo_cpu_training_backward_thread(void *context, int thread) {
   const rondo_cpu_training *call = context;
   const rondo_gradient *g = call->gradient;
-  if (thread > 0) rondo_enter_float_mode(); /* the pool's threads do nothing else */
   rondo_range sequences = rondo_share((size_t)call->pass->batch, thread, call->threads);
   begin(call, sequences, thread);
   rondo_cpu_training_barrier(call);

@@ -9,8 +9,6 @@
  * With dropout x and h are multiplied by their masks first, into masked_x and masked_h. */
 #include "cpu/training.h"
 
-#include "cpu/float_mode.h"
-
 #include <string.h>
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
@@ -206,7 +204,6 @@ static void write_states(const rondo_cpu_training *call, int r) {
 
 void rondo_cpu_training_forward_thread(void *context, int thread) {
   const rondo_cpu_training *call = context;
-  if (thread > 0) rondo_enter_float_mode(); /* the pool's threads do nothing else */
   rondo_range sequences = rondo_share((size_t)call->pass->batch, thread, call->threads);
   rondo_cpu_training_find_rows(call, sequences);
   rondo_cpu_training_pack(call, thread);

@@ -1,8 +1,9 @@
 /* vec.h - the words that kernels are written in, per instruction set, and exp, sigmoid and tanh made of them.
  *
- * The including file defines VEC_AVX512 or VEC_AVX2, or neither: then the vectors are the compiler's own (gcc, clang),
- * of 16 bytes, which every machine has. A product that feeds an addition is always written as vec_fma: one rounding
- * where the machine has it, two in portable code; the compiler never decides (-ffp-contract=off). */
+ * The including file defines VEC_AVX512, perhaps with VEC_PAIRS, or VEC_AVX2, or none of them: then the vectors are the
+ * compiler's own (gcc, clang), of 16 bytes, which every machine has. A product that feeds an addition is always written
+ * as vec_fma: one rounding where the machine has it, two in portable code; the compiler never decides
+ * (-ffp-contract=off). */
 #ifndef RONDO_CPU_VEC_H
 #define RONDO_CPU_VEC_H
 
@@ -83,6 +84,25 @@ INLINE vec vec_round(vec a) {
 INLINE vec vec_power2(vec n) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
 }
+
+#if defined(VEC_PAIRS)
+typedef __m512i vec_pairs;
+INLINE vec_pairs vec_set_pair(uint32_t pair) {
+  return _mm512_set1_epi32((int)pair);
+}
+INLINE vec_pairs vec_load_pairs(const uint32_t *p) {
+  return _mm512_loadu_si512(p);
+}
+INLINE vec vec_fma_pairs(vec_pairs a, vec_pairs b, vec c) { /* adds the products of the lower halves last */
+  return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+INLINE vec_pairs vec_pair(vec a, vec b) { /* the instruction puts the first of two numbers into the lower half */
+  return _mm512_rol_epi32((__m512i)_mm512_cvtne2ps_pbh(b, a), 16);
+}
+INLINE void vec_store_first_pairs(uint32_t *p, vec_pairs a, int count) {
+  _mm512_mask_storeu_epi32(p, vec_first(count), a);
+}
+#endif
 
 #elif defined(VEC_AVX2)
 #include <immintrin.h>
@@ -249,7 +269,9 @@ INLINE vec vec_power2(vec n) { /* the integer stands in the low bits of the sum 
 
 /* Of the words above: vec_load_first and vec_store_first touch the first `count` lanes (all, from LANES on), the others
  * load as zero. vec_load_f16 and vec_load_bf16 widen numbers of 16 bits exactly. vec_at_least and vec_at_most let a NaN
- * pass. vec_round: to the nearest integer. vec_power2(n): 2^n for integers -126..127, infinity for 128.
+ * pass. Pairs of bf16 are those of kernels.h: vec_pair(a, b) makes them of 2 LANES numbers, rounded to nearest, ties to
+ * even, and vec_fma_pairs adds both products in turn, the upper first, with one rounding each; subnormal numbers count
+ * as zero in both. vec_round: to the nearest integer. vec_power2(n): 2^n for integers -126..127, infinity for 128.
  * vec_sign_of(a, s): a, which must not be negative, with the sign of s. vec_if_at_most: then where a <= b, else (NaN,
  * too) otherwise.
  *
