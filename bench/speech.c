@@ -110,7 +110,7 @@ static rondo_status check(speech *s, const stream *live, const recording *r, con
   rondo_status status = run_states(live, r, h, c);
   if (status != RONDO_OK) return status;
   compare_h(s, r, h + r->units, o->weights != RONDO_F32 || (o->allow_tf32 && backend == RONDO_CUDA));
-  int judged = recording_judge(&s->share, r, o->weights, compare_arithmetic_of(backend, &p), h, c);
+  int judged = recording_judge(&s->share, r, o->weights, subject_arithmetic(live->ctx, &p), h, c);
   return judged ? RONDO_OK : RONDO_OUT_OF_MEMORY;
 }
 

@@ -188,8 +188,9 @@ int subject_part_of(subject_part *part, const subject *s, double most_flops, dou
 }
 
 /* The instruction set as far as bounds depend on it, from "cpu avx512_bf16, 1 thread". */
-static rondo_isa isa_of(const rondo_context *ctx) {
-  return strncmp(rondo_context_text(ctx), "cpu avx512_bf16,", 16) ? RONDO_ISA_BEST : RONDO_ISA_AVX512_BF16;
+compare_arithmetic subject_arithmetic(const rondo_context *ctx, const problem *p) {
+  int pairs = !strncmp(rondo_context_text(ctx), "cpu avx512_bf16,", 16);
+  return compare_arithmetic_of(rondo_context_backend(ctx), pairs ? RONDO_ISA_AVX512_BF16 : RONDO_ISA_BEST, p);
 }
 
 rondo_status subject_check(subject *s, double most_flops, verdict *found) {
@@ -200,7 +201,7 @@ rondo_status subject_check(subject *s, double most_flops, verdict *found) {
   if (!y || !subject_part_of(&part, s, most_flops, problem_flops(&s->data.problem)))
     return free(y), subject_no_memory(s);
   rondo_status status = subject_said(s, rondo_copy(s->ctx, y, s->batch.y, bytes));
-  compare_arithmetic unit = compare_arithmetic_of(rondo_context_backend(s->ctx), isa_of(s->ctx), &s->data.problem);
+  compare_arithmetic unit = subject_arithmetic(s->ctx, &s->data.problem);
   if (status == RONDO_OK && !check_run(found, &part.data, unit, y + part.y_start)) status = subject_no_memory(s);
   free(part.lengths);
   free(y);

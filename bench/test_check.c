@@ -189,16 +189,16 @@ static void judge_trainings(void) {
 
 /* ---- Recorded speech --------------------------------------------------------------------------------------------- */
 
-/* Of the CPU's run; then with one number moved, and all of h 0. narrow: as a GPU, which rounds x and h too. */
+/* Of a run on the CPU that does not round x and h; then with one number moved, and all of h 0. narrow: as if it did. */
 static void judge_states(const recording *r, const char *name, rondo_dtype type, compare_arithmetic narrow) {
   rondo_context *ctx = NULL;
   rondo_plan_desc desc = {.weights = type};
+  const rondo_context_desc exact = {.backend = RONDO_CPU, .max_isa = RONDO_ISA_AVX512};
   size_t count = ((size_t)r->frames + 1) * (size_t)r->units, one = count / 2;
   float *h = malloc(2 * count * sizeof *h), *c = h + count;
   double right, off, wide, none;
-  int good = h && rondo_context_create(&ctx, &(rondo_context_desc){.backend = RONDO_CPU}) == RONDO_OK &&
-             speech_states(r, ctx, &desc, h, c) == RONDO_OK && recording_judge(&right, r, type, compare_float, h, c) &&
-             recording_judge(&wide, r, type, narrow, h, c);
+  int good = h && rondo_context_create(&ctx, &exact) == RONDO_OK && speech_states(r, ctx, &desc, h, c) == RONDO_OK &&
+             recording_judge(&right, r, type, compare_float, h, c) && recording_judge(&wide, r, type, narrow, h, c);
   if (!good) exit(1);
   expect(right <= 1 && wide <= 1, "the states are right", name, right);
   h[one] += 1e-3F;
