@@ -94,10 +94,11 @@ rondo_status problem_measure(result *r, rondo_context *ctx, const options *o, li
   rondo_plan_desc desc = options_plan(o, &p);
   rondo_status status = subject_open(&s, ctx, &p, &desc, o->ragged);
   if (status == RONDO_OK) {
+    int limited = l->fma_gflops > 0 && !subject_has_pairs(ctx, &s.data.problem);
     describe(r, &s);
-    if (l->fma_gflops > 0) set_limit(r, &p, l); /* before and after, as others may slow the machine down */
+    if (limited) set_limit(r, &p, l); /* before and after, as others may slow the machine down */
     status = measure(r, &s, o);
-    if (l->fma_gflops > 0) set_limit(r, &p, l);
+    if (limited) set_limit(r, &p, l);
     subject_close(&s);
   }
   if (status != RONDO_OK) snprintf(r->reason, sizeof r->reason, "%s", s.why);

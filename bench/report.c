@@ -112,7 +112,7 @@ void report_notes(FILE *out, const result *results, int count, int width, int fr
   if (!frozen)
     fprintf(out,
             "limit: what binds of the measured multiply-add peak (fma), and of reading the weights once a timestep "
-            "from where\nin the caches or in memory they lie (weights).\n");
+            "from where\nin the caches or in memory they lie (weights). Products of pairs of bf16 have none.\n");
   fprintf(out, "%s", training ? training_note : forward_note);
 }
 

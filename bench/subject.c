@@ -187,10 +187,14 @@ int subject_part_of(subject_part *part, const subject *s, double most_flops, dou
   return part->lengths != NULL;
 }
 
-/* The instruction set as far as bounds depend on it, from "cpu avx512_bf16, 1 thread". */
+/* "cpu avx512_bf16, 1 thread" */
+int subject_has_pairs(const rondo_context *ctx, const problem *p) {
+  return p->weights == RONDO_BF16 && !strncmp(rondo_context_text(ctx), "cpu avx512_bf16,", 16);
+}
+
 compare_arithmetic subject_arithmetic(const rondo_context *ctx, const problem *p) {
-  int pairs = !strncmp(rondo_context_text(ctx), "cpu avx512_bf16,", 16);
-  return compare_arithmetic_of(rondo_context_backend(ctx), pairs ? RONDO_ISA_AVX512_BF16 : RONDO_ISA_BEST, p);
+  rondo_isa isa = subject_has_pairs(ctx, p) ? RONDO_ISA_AVX512_BF16 : RONDO_ISA_BEST;
+  return compare_arithmetic_of(rondo_context_backend(ctx), isa, p);
 }
 
 rondo_status subject_check(subject *s, double most_flops, verdict *found) {
