@@ -94,7 +94,7 @@ static void multiply_state(const rondo_cpu_training *call, rondo_range rows, con
   int norm = call->layer->layer_norm, reset = of_h && call->layer->reset_before, apart = of_h && !reset && !norm;
   size_t count = rows.end - rows.begin;
   float *to = (norm ? call->kept.normal_h : call->kept.gates) + rows.begin * call->columns + columns.begin;
-  float *recurrent = call->kept.recurrent + rows.begin * call->units;
+  float *recurrent = of_h ? call->kept.recurrent + rows.begin * call->units : NULL;
   rondo_gemm_args args = {.rows = count,
                           .columns = columns.columns,
                           .depth = call->outputs,
