@@ -89,7 +89,8 @@ static void check_product(const rondo_cpu_training_kernels *kernels, size_t rows
 
 static void products(const void *level) {
   static const size_t rows[] = {1, 2, 3, 4, 5, 6, 7, 11, 13, 25, 0}, columns[] = {1, 7, 16, 33, 64, 79, 0};
-  static const size_t depths[] = {1, 3, 17, RONDO_GEMM_DEPTH, RONDO_GEMM_DEPTH + 1, 2 * RONDO_GEMM_DEPTH + 9, 0};
+  static const size_t depths[] = {
+      1, 3, 17, RONDO_GEMM_DEPTH, RONDO_GEMM_DEPTH + 1, 2 * RONDO_GEMM_DEPTH + 9, 5 * RONDO_GEMM_DEPTH + 2, 0};
   const rondo_cpu_training_kernels *kernels = training_kernels(level);
   if (!kernels) return;
   for (const size_t *m = rows; *m; m++)
@@ -115,28 +116,46 @@ static void destroy_pool(void *pool) {
   rondo_pool_destroy(pool);
 }
 
-/* On 1 thread and on 3, with the same bits. */
+/* c (rows, columns) += A^T B, with scratch of just the size that is asked for. */
+static void run_outer(const rondo_cpu_training_kernels *kernels, rondo_pool *pool, int threads, rondo_outer_args args) {
+  rondo_context *ctx = cpu_host();
+  size_t width = rondo_blocks(kernels->gemm.lanes, args.columns) * (size_t)kernels->gemm.lanes, rows = 0;
+  for (int i = 0; i < args.count; i++) rows += args.factor[i].rows;
+  outer_call call = {&kernels->gemm, args, pool, threads};
+  call.args.turned = buffer_floats(ctx, 2 * rows * rondo_outer_piece(args.depth));
+  call.args.packed = buffer_floats(ctx, 2 * width * rondo_outer_piece(args.depth));
+  rondo_pool_run(pool, &call.threads, outer_thread, &call);
+}
+
+/* Two A on 1 thread and on 3, and each by itself, with the same bits. The second A has as many rows as C has columns.
+ */
 static void check_outer(const rondo_cpu_training_kernels *kernels, rondo_pool *pool, size_t rows, size_t columns,
                         size_t depth) {
   rondo_context *ctx = cpu_host();
   float **a = cpu_rows(cpu_filled(ctx, rows + depth, 1) + depth - 1, (int)depth, -1);
-  float *b = cpu_filled(ctx, depth * columns, 2);
-  size_t packed = rondo_blocks(kernels->gemm.lanes, columns) * (size_t)kernels->gemm.lanes * RONDO_GEMM_DEPTH;
-  result c[2];
-  for (int i = 0; i < 2; i++) {
-    c[i] = result_make(ctx, rows, columns);
-    outer_call call = {&kernels->gemm, {.depth = depth}, pool, i ? 3 : 1};
-    call.args.rows = rows, call.args.columns = columns;
-    call.args.a.table = a, call.args.b = rondo_rows_dense(b, columns);
-    call.args.c = rondo_rows_dense(c[i].now, c[i].stride);
-    call.args.turned = buffer_floats(ctx, 2 * rows * RONDO_GEMM_DEPTH),
-    call.args.packed = buffer_floats(ctx, 2 * packed);
-    rondo_pool_run(pool, &call.threads, outer_thread, &call);
-    EXPECT_RATIO(product_error(&c[i], &call.args.a, 1, &call.args.b, depth, 1), "outer %zu x %zu, depth %zu", rows,
+  float *b = cpu_filled(ctx, depth * columns, 2), *other = cpu_filled(ctx, depth * columns, 3);
+  result c[3], d[3];
+  for (int i = 0; i < 3; i++) {
+    c[i] = result_make(ctx, rows, columns), d[i] = result_make(ctx, columns, columns);
+    rondo_outer_factor one = {.a = {.table = a}, .rows = rows, .c = rondo_rows_dense(c[i].now, c[i].stride)};
+    rondo_outer_factor two = {.a = rondo_rows_dense(other, columns), .rows = columns};
+    two.c = rondo_rows_dense(d[i].now, d[i].stride);
+    rondo_outer_args args = {.depth = depth, .columns = columns, .count = 2, .b = rondo_rows_dense(b, columns)};
+    args.factor[0] = one, args.factor[1] = two;
+    if (i == 2) {
+      args.count = 1;
+      run_outer(kernels, pool, 1, args);
+      args.factor[0] = two;
+    }
+    run_outer(kernels, pool, i == 1 ? 3 : 1, args);
+    EXPECT_RATIO(product_error(&c[i], &one.a, 1, &args.b, depth, 1), "outer %zu x %zu, depth %zu", rows, columns,
+                 depth);
+    EXPECT_RATIO(product_error(&d[i], &two.a, 1, &args.b, depth, 1), "second outer %zu x %zu, depth %zu", columns,
                  columns, depth);
+    EXPECT(test_same_bits(c[0].now, c[i].now, rows * c[0].stride) &&
+               test_same_bits(d[0].now, d[i].now, columns * d[0].stride),
+           "outer %zu x %zu, depth %zu differs %s", rows, columns, depth, i == 1 ? "on 3 threads" : "one by one");
   }
-  EXPECT(test_same_bits(c[0].now, c[1].now, rows * c[0].stride), "outer %zu x %zu, depth %zu differs on 3 threads",
-         rows, columns, depth);
 }
 
 /* A masked on the way gives the bits of a masked copy of it. */
@@ -146,19 +165,16 @@ static void check_masked_outer(const rondo_cpu_training_kernels *kernels, rondo_
   rondo_context *ctx = cpu_host();
   float *a = cpu_filled(ctx, depth * rows, 1), *copy = buffer_floats(ctx, depth * rows);
   float *mask = cpu_filled(ctx, depth + rows + BEGIN, 4);
-  size_t packed = rondo_blocks(kernels->gemm.lanes, columns) * (size_t)kernels->gemm.lanes * RONDO_GEMM_DEPTH;
   for (size_t i = 0; i < depth * rows; i++) copy[i] = a[i] * mask[i / rows + BEGIN + i % rows];
   result c[2];
   for (int i = 0; i < 2; i++) {
     c[i] = result_make(ctx, rows, columns);
-    outer_call call = {&kernels->gemm, {.depth = depth, .rows = rows, .columns = columns}, pool, 1};
-    call.args.a = rondo_rows_dense(i ? copy : a, rows);
-    call.args.b = rondo_rows_dense(cpu_filled(ctx, depth * columns, 2), columns);
-    call.args.c = rondo_rows_dense(c[i].now, c[i].stride);
-    if (!i) call.args.mask = cpu_rows(mask, (int)depth, 1), call.args.mask_begin = BEGIN;
-    call.args.turned = buffer_floats(ctx, 2 * rows * RONDO_GEMM_DEPTH),
-    call.args.packed = buffer_floats(ctx, 2 * packed);
-    rondo_pool_run(pool, &call.threads, outer_thread, &call);
+    rondo_outer_args args = {.depth = depth, .columns = columns, .count = 1};
+    args.factor[0] = (rondo_outer_factor){
+        .a = rondo_rows_dense(i ? copy : a, rows), .rows = rows, .c = rondo_rows_dense(c[i].now, c[i].stride)};
+    args.b = rondo_rows_dense(cpu_filled(ctx, depth * columns, 2), columns);
+    if (!i) args.factor[0].mask = cpu_rows(mask, (int)depth, 1), args.factor[0].mask_begin = BEGIN;
+    run_outer(kernels, pool, 1, args);
   }
   EXPECT(test_same_bits(c[0].now, c[1].now, rows * c[0].stride), "outer %zu x %zu, depth %zu differs with a mask", rows,
          columns, depth);
@@ -169,14 +185,15 @@ static void outer(const void *level) {
                                      {2, 3, 0}, /* no rows at all */
                                      {5, 70, RONDO_GEMM_DEPTH},
                                      {40, 9, RONDO_GEMM_DEPTH + 1},
-                                     {33, 130, 2 * RONDO_GEMM_DEPTH + 5}};
+                                     {33, 130, RONDO_OUTER_DEPTH + RONDO_GEMM_DEPTH + 5},
+                                     {7, 18, 3 * RONDO_OUTER_DEPTH + 1}};
   const rondo_cpu_training_kernels *kernels = training_kernels(level);
   rondo_pool *pool;
   if (!kernels || !EXPECT_OK(rondo_pool_create(&pool, &(rondo_context_desc){.threads = 3}))) return;
   test_at_end(destroy_pool, pool);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     check_outer(kernels, pool, shapes[i][0], shapes[i][1], shapes[i][2]);
-  check_masked_outer(kernels, pool, 21, 35, RONDO_GEMM_DEPTH + 7);
+  check_masked_outer(kernels, pool, 21, 35, RONDO_OUTER_DEPTH + 7);
 }
 
 /* ---- slopes ------------------------------------------------------------------------------------------------------ */

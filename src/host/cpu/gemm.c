@@ -59,44 +59,51 @@ void rondo_gemm(const rondo_gemm_kernel *kernel, const rondo_gemm_args *args, in
   kernel->multiply(args, rows, blocks);
 }
 
-/* turned (rows, RONDO_GEMM_DEPTH) = `depth` rows of A from `first` on, transposed, for a range of its columns; in
+/* turned (rows, depth) = `depth` rows of A from `first` on, transposed, for a range of its columns; in
  * squares, so that lines of memory are used whole. */
-static void turn(const rondo_outer_args *args, float *turned, size_t first, size_t depth, rondo_range rows) {
+static void turn(const rondo_outer_factor *factor, float *turned, size_t first, size_t depth, rondo_range rows) {
   enum { SQUARE = 16 };
   for (size_t begin = rows.begin; begin < rows.end; begin += SQUARE) {
     size_t end = least(begin + SQUARE, rows.end);
     for (size_t k = 0; k < depth; k++) {
-      const float *from = rondo_row(&args->a, first + k);
-      const float *factor = args->mask ? args->mask[first + k] + args->mask_begin : NULL;
-      for (size_t m = begin; m < end; m++) turned[m * RONDO_GEMM_DEPTH + k] = factor ? from[m] * factor[m] : from[m];
+      const float *from = rondo_row(&factor->a, first + k);
+      const float *mask = factor->mask ? factor->mask[first + k] + factor->mask_begin : NULL;
+      for (size_t m = begin; m < end; m++) turned[m * depth + k] = mask ? from[m] * mask[m] : from[m];
     }
   }
+}
+
+/* C += A^T B of one A, for `depth` rows. */
+static void add_product(const rondo_gemm_kernel *kernel, const rondo_outer_args *args, const rondo_outer_factor *factor,
+                        const float *turned, const float *packed, size_t depth, int thread, int threads) {
+  rondo_gemm(kernel,
+             &(rondo_gemm_args){.rows = factor->rows,
+                                .columns = args->columns,
+                                .depth = depth,
+                                .a = rondo_rows_dense(turned, depth),
+                                .b = packed,
+                                .stream = depth * (size_t)kernel->lanes,
+                                .c = factor->c,
+                                .add = 1},
+             thread, threads);
 }
 
 /* Two pieces of scratch take turns, so that a thread can fill one while another still reads the other: at the barrier
  * before a piece is read all have read the one before. */
 void rondo_gemm_outer(const rondo_gemm_kernel *kernel, const rondo_outer_args *args, rondo_pool *pool, int thread,
                       int threads) {
+  const rondo_outer_factor *a = args->factor;
   size_t blocks = rondo_blocks(kernel->lanes, args->columns), width = blocks * (size_t)kernel->lanes;
-  rondo_range own_rows = rondo_share(args->rows, thread, threads), own_blocks = rondo_share(blocks, thread, threads);
-  for (size_t begin = 0, turns = 0; begin < args->depth; begin += RONDO_GEMM_DEPTH, turns ^= 1) {
-    size_t depth = least(RONDO_GEMM_DEPTH, args->depth - begin);
-    float *turned = args->turned + turns * args->rows * RONDO_GEMM_DEPTH;
-    float *packed = args->packed + turns * width * RONDO_GEMM_DEPTH;
+  size_t rows = a[0].rows + (args->count > 1 ? a[1].rows : 0), piece = rondo_outer_piece(args->depth);
+  for (size_t begin = 0, turns = 0; begin < args->depth; begin += piece, turns ^= 1) {
+    size_t depth = least(piece, args->depth - begin);
+    float *turned[2] = {args->turned + turns * rows * piece}, *packed = args->packed + turns * width * piece;
     rondo_rows b = rondo_rows_from(&args->b, begin);
-    turn(args, turned, begin, depth, own_rows);
-    rondo_pack_rows(packed, kernel->lanes, &b, depth, args->columns, own_blocks);
+    turned[1] = turned[0] + a[0].rows * depth;
+    for (int i = 0; i < args->count; i++) turn(&a[i], turned[i], begin, depth, rondo_share(a[i].rows, thread, threads));
+    rondo_pack_rows(packed, kernel->lanes, &b, depth, args->columns, rondo_share(blocks, thread, threads));
     rondo_pool_barrier(pool);
-    rondo_gemm(kernel,
-               &(rondo_gemm_args){.rows = args->rows,
-                                  .columns = args->columns,
-                                  .depth = depth,
-                                  .a = rondo_rows_dense(turned, RONDO_GEMM_DEPTH),
-                                  .b = packed,
-                                  .stream = depth * (size_t)kernel->lanes,
-                                  .c = args->c,
-                                  .add = 1},
-               thread, threads);
+    for (int i = 0; i < args->count; i++) add_product(kernel, args, &a[i], turned[i], packed, depth, thread, threads);
   }
   rondo_pool_barrier(pool);
 }

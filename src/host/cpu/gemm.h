@@ -12,7 +12,10 @@
 
 #include <stddef.h>
 
-enum { RONDO_GEMM_DEPTH = 256 }; /* at 4 blocks of 16 lanes 64 KiB of B, which stay in the second cache */
+enum {
+  RONDO_GEMM_DEPTH = 256, /* at 4 blocks of 16 lanes 64 KiB of B, which stay in the second cache */
+  RONDO_OUTER_DEPTH = 512 /* rows of A and B that are turned and packed at a time; C comes from memory once for each */
+};
 
 /* Rows of a matrix: row i is at table[i], or without a table at first + i * stride. Those of A and B are only read. */
 typedef struct rondo_rows {
@@ -72,18 +75,29 @@ void rondo_pack_columns(float *to, int lanes, const rondo_rows *from, size_t dep
 /* This thread's part of a product; the parts do not overlap, and neither waits for another. */
 void rondo_gemm(const rondo_gemm_kernel *kernel, const rondo_gemm_args *args, int thread, int threads);
 
-/* C += A^T B, sums over many rows. */
-typedef struct rondo_outer_args {
-  size_t depth; /* rows of A and B */
+/* One A and its C of the sums below. */
+typedef struct rondo_outer_factor {
   rondo_rows a; /* (depth): (rows) */
-  rondo_rows b; /* (depth): (columns) */
   rondo_rows c; /* (rows): (columns) */
-  size_t rows, columns;
+  size_t rows;
   float *const *mask; /* (depth), or NULL: row k of A is multiplied by the (rows) factors at mask[k] + mask_begin */
   size_t mask_begin;
-  float *turned; /* scratch: (2, rows, RONDO_GEMM_DEPTH) */
-  float *packed; /* scratch: 2 * RONDO_GEMM_DEPTH packed rows of B */
+} rondo_outer_factor;
+
+/* C += A^T B, sums over many rows, for one or two A, which then share the packed B. */
+typedef struct rondo_outer_args {
+  size_t depth, columns; /* rows of A and B; columns of B and C */
+  int count;
+  rondo_outer_factor factor[2];
+  rondo_rows b; /* (depth): (columns) */
+  /* Scratch for pieces of rondo_outer_piece(depth) rows. */
+  float *turned; /* (2, rows of all A, piece) */
+  float *packed; /* 2 * piece packed rows of B */
 } rondo_outer_args;
+
+static inline size_t rondo_outer_piece(size_t depth) {
+  return depth < RONDO_OUTER_DEPTH ? depth : RONDO_OUTER_DEPTH;
+}
 
 /* All threads of the pool's call come here; each has passed a barrier since A and B were written, and the scratch is
  * free again when it returns. */

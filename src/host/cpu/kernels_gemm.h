@@ -1,6 +1,6 @@
 /* kernels_gemm.h - the product of gemm.h on the words of vec.h, in tiles of up to ROWS rows by 4 blocks or 1. Part of
  * kernels_training_body.h. */
-enum { WIDE = 4 };
+enum { WIDE = 4, PIECES = 4 }; /* of 16 lanes: 256 KiB of B for all rows */
 
 #define TILE_PASTE(rows, blocks) tile_##rows##x##blocks
 #define TILE(rows, blocks) TILE_PASTE(rows, blocks)
@@ -75,14 +75,16 @@ static size_t tile_rows(size_t left) {
   return left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
 }
 
+/* A tile takes several pieces of the sums in turn while its part of C is at hand: C may be too large for any cache. */
 static void KERNEL(multiply)(const rondo_gemm_args *args, rondo_range rows, rondo_range blocks) {
-  for (size_t from = 0; from < args->depth; from += RONDO_GEMM_DEPTH) {
-    size_t depth = args->depth - from < RONDO_GEMM_DEPTH ? args->depth - from : RONDO_GEMM_DEPTH;
+  for (size_t first = 0, end; first < args->depth; first = end) {
+    end = args->depth - first < PIECES * RONDO_GEMM_DEPTH ? args->depth : first + PIECES * RONDO_GEMM_DEPTH;
     for (size_t block = blocks.begin, wide; block < blocks.end; block += wide ? WIDE : 1) {
       wide = blocks.end - block >= WIDE;
       for (size_t row = rows.begin, count; row < rows.end; row += count) {
         count = tile_rows(rows.end - row);
-        tiles[count][wide](args, row, block, from, depth);
+        for (size_t from = first; from < end; from += RONDO_GEMM_DEPTH)
+          tiles[count][wide](args, row, block, from, end - from < RONDO_GEMM_DEPTH ? end - from : RONDO_GEMM_DEPTH);
       }
     }
   }

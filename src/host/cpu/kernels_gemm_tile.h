@@ -5,7 +5,10 @@ static void TILE(TILE_ROWS, TILE_BLOCKS)(const rondo_gemm_args *args, size_t row
   vec sums[TILE_ROWS][TILE_BLOCKS];
   const float *a[TILE_ROWS], *b = args->b + block * args->stream + from * LANES;
   EACH(r, TILE_ROWS) a[r] = rondo_row(&args->a, row + (size_t)r) + from;
-  EACH(r, TILE_ROWS) EACH(j, TILE_BLOCKS) sums[r][j] = vec_set(0.0f);
+  EACH(r, TILE_ROWS) EACH(j, TILE_BLOCKS) {
+    sums[r][j] = vec_set(0.0f);
+    __builtin_prefetch(rondo_row(&args->c, row + (size_t)r) + (block + (size_t)j) * LANES, 1);
+  }
   for (size_t k = 0; k < depth; k++, b += LANES) {
     vec scale[TILE_ROWS];
     EACH(r, TILE_ROWS) scale[r] = vec_set(a[r][k]);

@@ -128,8 +128,8 @@ static void carve_gradients(const rondo_plan *plan, const rondo_layer *layer, si
   if (lstm) work->dc = floats(arena, batch, units);
   work->dh = floats(arena, batch, outputs);
   work->d_hidden = floats(arena, batch, units);
-  work->turned = floats(arena, rondo_size_mul(2, largest(inputs, units)), RONDO_GEMM_DEPTH);
-  work->packed = packed(arena, lanes, 2 * RONDO_GEMM_DEPTH, columns);
+  work->turned = floats(arena, rondo_size_mul(2, inputs + units), rondo_outer_piece(rows));
+  work->packed = packed(arena, lanes, 2 * rondo_outer_piece(rows), columns);
 }
 
 static rondo_cpu_training_work carve_work(const rondo_plan *plan, const rondo_layer *layer, size_t inputs, int lanes,

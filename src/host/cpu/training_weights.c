@@ -54,39 +54,68 @@ static void sum_vectors(const rondo_cpu_training *call, int thread) {
   if (call->weights[RONDO_PEEPHOLE]) sum_peephole(call, thread);
 }
 
-/* Part of an array: to (rows, columns) += A^T B, what else there is to them in args. */
-static void sum_matrix(const rondo_cpu_training *call, float *to, size_t stride, rondo_cpu_training_part part,
-                       const float *d, rondo_outer_args args, int thread) {
-  args.depth = call->rows;
-  args.b = rondo_rows_dense(d + part.begin, stride);
-  args.c = rondo_rows_dense(to + part.begin, stride);
-  args.columns = part.columns;
-  args.turned = call->work.turned, args.packed = call->work.packed;
-  rondo_gemm_outer(&call->kernels->gemm, &args, call->pool, thread, call->threads);
+/* Adds to args: part of an array += A^T d. */
+static void add_factor(const rondo_cpu_training *call, rondo_outer_args *args, rondo_param which, size_t begin,
+                       rondo_outer_factor factor) {
+  size_t stride = rondo_canonical(call->layer, call->inputs, which).columns;
+  factor.c = rondo_rows_dense(gradient_of(call, which) + begin, stride);
+  args->factor[args->count++] = factor;
 }
 
-static void sum_kernel(const rondo_cpu_training *call, int thread) {
-  float *to = gradient_of(call, RONDO_KERNEL);
-  rondo_outer_args args = {.a = {.table = call->work.x}, .rows = call->inputs, .mask = call->work.input_mask};
-  for (int i = 0; i < call->input_parts.count; i++, args.mask_begin += call->inputs)
-    sum_matrix(call, to, call->columns, call->input_parts.part[i], call->work.d_input, args, thread);
+/* All of args, from a part of the columns of d. */
+static void sum_matrices(const rondo_cpu_training *call, const float *d, size_t stride, rondo_cpu_training_part part,
+                         rondo_outer_args *args, int thread) {
+  args->depth = call->rows;
+  args->columns = part.columns;
+  args->b = rondo_rows_dense(d + part.begin, stride);
+  args->turned = call->work.turned, args->packed = call->work.packed;
+  rondo_gemm_outer(&call->kernels->gemm, args, call->pool, thread, call->threads);
 }
 
-/* With reset_before gate h is that of r * h, which is kept with its mask. */
-static void sum_recurrent_kernel(const rondo_cpu_training *call, int thread) {
-  float *to = gradient_of(call, RONDO_RECURRENT_KERNEL);
-  int before = call->layer->reset_before, parts = call->back_parts.count;
-  rondo_outer_args h = {.a = {.table = call->work.h_before}, .rows = call->outputs, .mask = call->work.recurrent_mask};
-  rondo_outer_args reset = {.a = rondo_rows_dense(call->kept.recurrent, call->units), .rows = call->units};
-  for (int i = 0; i < parts; i++, h.mask_begin += call->outputs)
-    sum_matrix(call, to, call->columns, call->back_parts.part[i], call->work.d_product,
-               before && i == parts - 1 ? reset : h, thread);
+/* Of part i of dW. */
+static void add_inputs(const rondo_cpu_training *call, rondo_outer_args *args, int i) {
+  rondo_outer_factor x = {.a = {.table = call->work.x},
+                          .rows = call->inputs,
+                          .mask = call->work.input_mask,
+                          .mask_begin = (size_t)i * call->inputs};
+  add_factor(call, args, RONDO_KERNEL, call->input_parts.part[i].begin, x);
+}
+
+/* Of part i of dR. With reset_before the last is that of r * h, which is kept with its mask. */
+static void add_state(const rondo_cpu_training *call, rondo_outer_args *args, int i) {
+  rondo_outer_factor h = {.a = {.table = call->work.h_before},
+                          .rows = call->outputs,
+                          .mask = call->work.recurrent_mask,
+                          .mask_begin = (size_t)i * call->outputs};
+  if (call->layer->reset_before && i == call->back_parts.count - 1)
+    h = (rondo_outer_factor){.a = rondo_rows_dense(call->kept.recurrent, call->units), .rows = call->units};
+  add_factor(call, args, RONDO_RECURRENT_KERNEL, call->back_parts.part[i].begin, h);
+}
+
+/* dW and dR; together where both come from the same parts of the same gradients. */
+static void sum_kernels(const rondo_cpu_training *call, int thread) {
+  const rondo_cpu_training_parts *of_x = &call->input_parts, *of_h = &call->back_parts;
+  const rondo_cpu_training_work *w = &call->work;
+  int recurrent = call->weights[RONDO_RECURRENT_KERNEL] != NULL;
+  int together = recurrent && w->d_input == w->d_product && of_x->count == of_h->count;
+  for (int i = 0; i < of_x->count; i++) {
+    rondo_outer_args args = {.count = 0};
+    add_inputs(call, &args, i);
+    if (together) add_state(call, &args, i);
+    sum_matrices(call, w->d_input, call->columns, of_x->part[i], &args, thread);
+  }
+  for (int i = 0; recurrent && !together && i < of_h->count; i++) {
+    rondo_outer_args args = {.count = 0};
+    add_state(call, &args, i);
+    sum_matrices(call, w->d_product, call->columns, of_h->part[i], &args, thread);
+  }
 }
 
 static void sum_projection(const rondo_cpu_training *call, int thread) {
-  rondo_outer_args args = {.a = rondo_rows_dense(call->kept.hidden, call->units), .rows = call->units};
-  sum_matrix(call, gradient_of(call, RONDO_PROJECTION), call->outputs, (rondo_cpu_training_part){0, call->outputs},
-             call->work.d_projected, args, thread);
+  rondo_outer_factor hidden = {.a = rondo_rows_dense(call->kept.hidden, call->units), .rows = call->units};
+  rondo_outer_args args = {.count = 0};
+  add_factor(call, &args, RONDO_PROJECTION, 0, hidden);
+  sum_matrices(call, call->work.d_projected, call->outputs, (rondo_cpu_training_part){0, call->outputs}, &args, thread);
 }
 
 /* With layer_norm d_input becomes the gradient by x @ W. */
@@ -145,8 +174,7 @@ void rondo_cpu_training_finish(const rondo_cpu_training *call, int thread) {
     finish_input_gradient(call, thread);
     rondo_cpu_training_barrier(call);
   }
-  if (g->dparams) sum_kernel(call, thread);
-  if (g->dparams && call->weights[RONDO_RECURRENT_KERNEL]) sum_recurrent_kernel(call, thread);
+  if (g->dparams) sum_kernels(call, thread);
   if (g->dparams && call->weights[RONDO_PROJECTION]) sum_projection(call, thread);
   if (g->dx) multiply_inputs(call, thread);
 }
