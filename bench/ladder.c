@@ -77,11 +77,11 @@ static void measure(ladder *l, rung *r, const char *problem) {
 
 /* ---- rungs ------------------------------------------------------------------------------------------------------- */
 
-/* Whether an instruction set has products of its own for weights of a type (tiles: all that are newer than
- * AVX512_BF16), or is the one, best, by which f32 is multiplied. f16 is read as bf16 is, and no rung. */
+/* Whether an instruction set has products of its own for weights of a type (AVX512_BF16 and all newer ones for bf16),
+ * or is the one, best, by which f32 is multiplied. f16 is read as bf16 is, and no rung. */
 static int is_rung(rondo_isa isa, rondo_dtype weights, rondo_isa best) {
   if (weights == RONDO_F16) return 0;
-  return isa == best || isa > RONDO_ISA_AVX512_BF16 || (isa == RONDO_ISA_AVX512_BF16 && weights == RONDO_BF16);
+  return isa == best || (weights == RONDO_BF16 && isa >= RONDO_ISA_AVX512_BF16);
 }
 
 static void list_rungs(ladder *l, const problem *p, rondo_isa best) {

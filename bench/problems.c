@@ -10,14 +10,14 @@ static const double CHECK_FLOPS = 5e8;
 enum { LEAST_CALLS = 3, MOST_CALLS = 100000 };
 static const double WARM_UP = 0.1; /* of the seconds */
 
-/* How a context makes products with weights of the problem's type; 0 where that is none of the units: on a GPU, in
- * tiles (newer than AVX512_BF16), and of int8 without AVX-512. */
+/* How a context makes products with weights of the problem's type; 0 where that is none of the units: on a GPU, of
+ * bf16 in tiles (instruction sets newer than AVX512_BF16), and of int8 without AVX-512. */
 static int unit_of(limits_unit *unit, const rondo_context *ctx, const problem *p) {
   rondo_isa isa = words_isa_of(ctx);
-  int tiles = isa > RONDO_ISA_AVX512_BF16, bytes = weights_bytes(p->weights);
+  int bytes = weights_bytes(p->weights);
   if (rondo_context_backend(ctx) == RONDO_CUDA) return 0;
   *unit = bytes == 1 ? LIMITS_QUADS : subject_has_pairs(ctx, p) ? LIMITS_PAIRS : LIMITS_FMA;
-  return bytes == 1 ? isa >= RONDO_ISA_AVX512 && !tiles : p->weights != RONDO_BF16 || !tiles;
+  return bytes == 1 ? isa >= RONDO_ISA_AVX512 : p->weights != RONDO_BF16 || isa <= RONDO_ISA_AVX512_BF16;
 }
 
 /* The least time the machine needs: all multiplications at the peak rate, or reading the recurrent weights from where
