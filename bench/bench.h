@@ -27,6 +27,8 @@ typedef struct result {
   const char *limit_of; /* the name of a limits_unit, or "weights": which of the two binds */
 } result;
 
+enum { SPEECH_FRAME_MS = 32 }; /* of sound: 512 samples at 16 kHz */
+
 /* Recorded speech streamed frame by frame. */
 typedef struct speech {
   char model[256], plan[256];

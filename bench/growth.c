@@ -201,7 +201,8 @@ static exit_code run(growth *g, const rondo_context *ctx, output *out) {
     g->count += counts[which];
   }
   report_header(out->text, ctx, NULL);
-  fprintf(out->text, "%s and around it, one axis at a time, on one thread but for the last axis\n\n", g->name);
+  fprintf(out->text, "%s and around it, one axis at a time%s\n\n", g->name,
+          g->axis_count == GROWTH_AXES ? ", on one thread but for the last axis" : "");
   for (int which = 0; which < g->axis_count; which++) {
     for (int i = 0; i < counts[which] && code == EXIT_FINE; i++) code = measure(g, which, sizes[which][i]);
     if (code != EXIT_FINE) return code;

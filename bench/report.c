@@ -1,12 +1,8 @@
-/* report.c - what bench_lstm says: a table for people, one JSON document for programs. */
+/* report.c - what bench_lstm measured, for people. */
 #include "bench.h"
 
 #include <math.h>
 #include <string.h>
-
-static const double FRAME_SECONDS = 0.032; /* of sound: 512 samples at 16 kHz */
-
-/* ---- text -------------------------------------------------------------------------------------------------------- */
 
 void report_header(FILE *out, const rondo_context *ctx, const limits *l) {
   fprintf(out, "Rondo %s on %s\n", rondo_version(), rondo_context_text(ctx));
@@ -133,6 +129,6 @@ void report_speech(FILE *out, const speech *s) {
   fprintf(out,
           "  a frame     %.2f us median, %.2f us least, 99%% within %.2f us; %d frames, one a call, state carried\n",
           s->frame.median * 1e6, s->frame.least * 1e6, s->frame.p99 * 1e6, s->frame.count);
-  fprintf(out, "  real time   %.0f times faster: a frame is %.0f ms of sound\n", FRAME_SECONDS / s->frame.median,
-          FRAME_SECONDS * 1e3);
+  fprintf(out, "  real time   %.0f times faster: a frame is %d ms of sound\n", 1e-3 * SPEECH_FRAME_MS / s->frame.median,
+          SPEECH_FRAME_MS);
 }

@@ -4,8 +4,6 @@
 #include "json.h"
 #include "words.h"
 
-static const double FRAME_SECONDS = 0.032; /* of sound: 512 samples at 16 kHz */
-
 static void spread_member(FILE *out, const char *name, const spread *s) {
   fprintf(out, ", \"%s\": {\"calls\": %d", name, s->count);
   json_write_number(out, ", ", "median", s->median);
@@ -80,7 +78,7 @@ static void json_speech(FILE *out, const speech *s) {
   json_write_number(out, ", ", "bound", s->bound);
   json_write_number(out, ", ", "share_of_bound", s->share);
   spread_member(out, "seconds_per_frame", &s->frame);
-  json_write_number(out, ", ", "times_real_time", FRAME_SECONDS / s->frame.median);
+  json_write_number(out, ", ", "times_real_time", 1e-3 * SPEECH_FRAME_MS / s->frame.median);
   fprintf(out, "}");
 }
 

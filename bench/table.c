@@ -102,7 +102,9 @@ exit_code table_run(const options *asked) {
   use_defaults(&t.options);
   t.ctx = options_context(o);
   if (!t.ctx) return EXIT_USAGE;
+  int unknown = o->plot && rondo_context_backend(t.ctx) == RONDO_CUDA;
   exit_code code = output_open(&t.out, o);
+  if (unknown) code = refuse("--plot of the table is of shares of the limit, which is not known for a GPU");
   t.results = calloc((size_t)o->problem_count + 1, sizeof *t.results);
   if (code == EXIT_FINE) code = t.results ? run(&t, &peers) : refuse("no host memory");
   exit_code closed = output_close(&t.out);

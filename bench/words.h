@@ -4,8 +4,6 @@
 
 #include "rondo/rondo.h"
 
-#include <stddef.h>
-
 enum { WORDS_TEXT = 200 };
 
 extern const char *const words_backend[], *const words_algorithm[], *const words_precision[], *const words_lengths[];
