@@ -12,6 +12,7 @@ usage() {
 usage: ./go COMMAND [ARGUMENT...]
 
   bench [ARGUMENT...]  build, then run bench_lstm (./go bench --help lists its arguments)
+                       (./go bench --backend cpu --plot limits.svg: as a picture, by gnuplot)
   test [ARGUMENT...]   build, then run the tests with ctest (for example ./go test -R golden)
   build                only build
   install [PREFIX]     build, then install (default /usr/local)

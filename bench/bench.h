@@ -1,39 +1,15 @@
-/* bench.h - what the parts of bench_lstm share: the options, a line of the table, the speech run. */
+/* bench.h - what the modes of bench_lstm share: a line of the table, the speech run, where results go. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
 #include "limits.h"
+#include "options.h"
 #include "recording.h"
 #include "shapes.h"
 #include "subject.h"
 #include "timing.h"
 
 #include <stdio.h>
-
-typedef enum exit_code {
-  EXIT_FINE = 0,
-  EXIT_WRONG = 1, /* a result is out of its bound, or a call failed */
-  EXIT_USAGE = 2  /* bad arguments, or the backend cannot run here */
-} exit_code;
-
-typedef struct options {
-  rondo_context_desc context; /* backend, threads, max_isa */
-  rondo_algorithm algorithm;
-  int allow_tf32;
-  rondo_dtype weights;
-  int training, recompute; /* forward and backward are one call */
-  float dropout, recurrent_dropout;
-  int ragged;         /* lengths uniform in 1..T */
-  double seconds;     /* for the timed calls of a problem */
-  const char *json;   /* file, "-" for stdout, NULL: none */
-  const char *speech; /* recorded speech, NULL: none */
-  int worker, list, help, version;
-  const char **problems; /* names or problem strings */
-  int problem_count;
-} options;
-
-/* A problem with what the options add to it, and the plan that they want for it. */
-rondo_plan_desc options_plan(const options *o, problem *p);
 
 /* One line of the table. */
 typedef struct result {
@@ -48,8 +24,10 @@ typedef struct result {
   verdict check;
   spread plain, frozen; /* seconds of rondo_forward, and of a graph's launch (CUDA only) */
   double limit_seconds; /* the machine cannot be faster; 0: not known */
-  const char *limit_of; /* "fma" or "weights": which of the two binds */
+  const char *limit_of; /* the name of a limits_unit, or "weights": which of the two binds */
 } result;
+
+enum { SPEECH_FRAME_MS = 32 }; /* of sound: 512 samples at 16 kHz */
 
 /* Recorded speech streamed frame by frame. */
 typedef struct speech {
@@ -62,8 +40,26 @@ typedef struct speech {
   spread frame;              /* seconds: one frame copied in, one step, h copied out */
 } speech;
 
-/* problems.c: checks and times. When it fails, or is not offered (RONDO_UNSUPPORTED), the reason is in the result. */
+/* ---- Modes: each runs what the options say ----------------------------------------------------------------------- */
+
+exit_code table_run(const options *o);
+exit_code ladder_run(const options *o);
+exit_code growth_run(const options *o);
+exit_code sessions_run(const options *o);
+exit_code worker_run(const options *o); /* answers one line of stdin after the other until it ends */
+
+/* ---- Parts of them ----------------------------------------------------------------------------------------------- */
+
+/* problems.c: checks and times. When it fails, or is not offered (RONDO_UNSUPPORTED), the reason is in the result. name
+ * and problem are set before. l: NULL: no limit is wanted. */
 rondo_status problem_measure(result *r, rondo_context *ctx, const options *o, limits *l);
+
+/* Sets the limit of a result, whose flops are known; 0 where it is not known. Measured again at every call. */
+void problem_limit(result *r, const rondo_context *ctx, const problem *p, limits *l);
+double result_least(const result *r); /* seconds of the fastest call */
+
+/* Limits of the context's machine, nothing for a GPU. */
+void limits_of_context(limits *l, const rondo_context *ctx, const options *o);
 
 /* speech.c. The second streams only: h and c (F + 1, H) receive the state before the first frame, and after each. The
  * layer and the sizes of desc are set there. */
@@ -71,19 +67,35 @@ rondo_status speech_measure(speech *s, rondo_context *ctx, const options *o, cha
 rondo_status speech_states(const recording *r, rondo_context *ctx, const rondo_plan_desc *desc, float *h, float *c);
 int speech_wrong(const speech *s);
 
-/* worker.c: answers one line of stdin after the other until it ends. */
-void worker_run(const options *o);
+/* Whether a context's GPU is a stand-in that runs kernels on the CPU. */
+int is_simulated(const rondo_context *ctx);
 
-/* report.c: text for people on out; and everything as one JSON document. width: of the longest name. */
-void report_header(FILE *out, const char *context, const limits *l, int simulated);
+/* ---- Where results go -------------------------------------------------------------------------------------------- */
+
+/* output.c: text for people, nowhere when JSON goes to stdout; and JSON, NULL: not wanted. */
+typedef struct output {
+  FILE *text, *json;
+  const char *json_name;
+} output;
+
+/* Fails, with a sentence, when the JSON file cannot be written. */
+exit_code output_open(output *out, const options *o);
+exit_code output_close(output *out);
+
+/* report.c: text. width: of the longest name. */
+void report_header(FILE *out, const rondo_context *ctx, const limits *l);
 void report_columns(FILE *out, int width, int frozen);
 void report_row(FILE *out, const result *r, int width, int frozen);
 void report_notes(FILE *out, const result *results, int count, int width, int frozen);
 void report_speech(FILE *out, const speech *s);
-void report_json(FILE *out, const char *context, const limits *l, int simulated, const result *results, int count,
-                 const speech *s);
+char *report_limit(const result *r, char *text, size_t size); /* "84% fma", "-" */
+char *report_rate(double value, char *text, size_t size);     /* four digits, and never an exponent */
 
-/* Whether a context's GPU is a stand-in that runs kernels on the CPU. */
-int is_simulated(const rondo_context *ctx);
+/* report_json.c: one document. The first opens it, and leaves place for members; a result's object is left open for
+ * more of them, too. */
+void report_json_begin(FILE *out, const rondo_context *ctx, const limits *l);
+void report_json_result(FILE *out, const result *r);
+void report_json_table(FILE *out, const rondo_context *ctx, const limits *l, const result *results, int count,
+                       const speech *s);
 
 #endif

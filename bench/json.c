@@ -1,6 +1,7 @@
-/* json.c - a reader of one flat object, and a writer of texts. */
+/* json.c - a reader of objects and lists of them, and a writer of members. */
 #include "json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,28 +75,55 @@ static int read_number(reader *r, double *number) {
   return 1;
 }
 
-static int read_member(reader *r, json_member *member) {
-  if (!read_text(r, member->name, sizeof member->name)) return 0;
+static int read_object(reader *r, json_object *object, const char *outer);
+
+/* outer: "", or what the names begin with. */
+static int read_member(reader *r, json_object *object, const char *outer) {
+  enum { MOST = sizeof object->members / sizeof *object->members };
+  if (object->count == MOST) return fail(r, "the JSON object has too many members");
+  json_member *member = &object->members[object->count];
+  size_t used = strlen(outer);
+  memcpy(member->name, outer, used + 1);
+  if (!read_text(r, member->name + used, sizeof member->name - used)) return 0;
   if (!take(r, ':')) return fail(r, "':' was expected after a name");
   skip_blanks(r);
+  if (*r->at == '{') {
+    char inner[sizeof member->name];
+    if (strlen(member->name) + 2 > sizeof inner || *outer) return fail(r, "objects are too deep");
+    snprintf(inner, sizeof inner, "%.62s.", member->name);
+    return read_object(r, object, inner);
+  }
+  object->count++;
   member->is_text = *r->at == '"';
   return member->is_text ? read_text(r, member->text, sizeof member->text) : read_number(r, &member->number);
 }
 
+static int read_object(reader *r, json_object *object, const char *outer) {
+  if (!take(r, '{')) return fail(r, "not a JSON object");
+  if (take(r, '}')) return 1;
+  do
+    if (!read_member(r, object, outer)) return 0;
+  while (take(r, ','));
+  return take(r, '}') || fail(r, "',' or '}' was expected");
+}
+
 const char *json_parse(json_object *object, const char *text) {
-  enum { MOST = sizeof object->members / sizeof *object->members };
   reader r = {text, NULL};
   memset(object, 0, sizeof *object);
-  if (!take(&r, '{')) return "not a JSON object";
-  if (!take(&r, '}')) {
-    do {
-      if (object->count == MOST) return "the JSON object has too many members";
-      if (!read_member(&r, &object->members[object->count++])) return r.failed;
-    } while (take(&r, ','));
-    if (!take(&r, '}')) return "',' or '}' was expected";
-  }
+  if (!read_object(&r, object, "")) return r.failed;
   skip_blanks(&r);
   return *r.at ? "something follows the JSON object" : NULL;
+}
+
+const char *json_next(json_object *object, const char **at) {
+  reader r = {*at, NULL};
+  memset(object, 0, sizeof *object);
+  int first = take(&r, '[');
+  if (take(&r, ']')) return *at = NULL, NULL;
+  if (!first && !take(&r, ',')) return "a list of JSON objects was expected";
+  if (!read_object(&r, object, "")) return r.failed;
+  *at = r.at;
+  return NULL;
 }
 
 const json_member *json_find(const json_object *object, const char *name) {
@@ -116,4 +144,17 @@ void json_write_text(FILE *out, const char *text) {
       putc(c, out);
   }
   putc('"', out);
+}
+
+void json_write_member(FILE *out, const char *before, const char *name, const char *text) {
+  fprintf(out, "%s\"%s\": ", before, name);
+  json_write_text(out, text);
+}
+
+void json_write_number(FILE *out, const char *before, const char *name, double value) {
+  fprintf(out, "%s\"%s\": ", before, name);
+  if (isfinite(value))
+    fprintf(out, "%.9g", value);
+  else
+    fprintf(out, "null");
 }

@@ -1,4 +1,4 @@
-/* limits.c - measures the machine: multiply-adds in registers, and reading a block again and again.
+/* limits.c - measures the machine: products in registers, and reading a block again and again.
  *
  * A block is read up and down in turn, as a recurrence may walk its weights: what a cache still holds of the last pass
  * is then met first, so this is the fastest way to read a block that does not quite fit. All threads measure at the
@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define LEVEL(name) name##_portable
 #define LANES 4
@@ -40,22 +43,71 @@
 #include "limits_level.h"
 #endif
 
+#if defined(RONDO_AVX512_BF16)
+/* As fma in limits_level.h: 12 chains that differ, and numbers that stay finite. */
+__attribute__((target("avx512f,avx512bf16"))) static float pairs_avx512(long rounds) {
+  const __m512bh b = (__m512bh)_mm512_set1_epi16(0x3f00), c = b; /* 0.5 */
+  const __m512 one = _mm512_set1_ps(1);
+  __m512 a0 = _mm512_setzero_ps(), a1 = a0 + one, a2 = a1 + one, a3 = a2 + one, a4 = a3 + one, a5 = a4 + one;
+  __m512 a6 = a5 + one, a7 = a6 + one, a8 = a7 + one, a9 = a8 + one, a10 = a9 + one, a11 = a10 + one;
+  for (long k = 0; k < rounds; k++) {
+    a0 = _mm512_dpbf16_ps(a0, b, c), a1 = _mm512_dpbf16_ps(a1, b, c), a2 = _mm512_dpbf16_ps(a2, b, c);
+    a3 = _mm512_dpbf16_ps(a3, b, c), a4 = _mm512_dpbf16_ps(a4, b, c), a5 = _mm512_dpbf16_ps(a5, b, c);
+    a6 = _mm512_dpbf16_ps(a6, b, c), a7 = _mm512_dpbf16_ps(a7, b, c), a8 = _mm512_dpbf16_ps(a8, b, c);
+    a9 = _mm512_dpbf16_ps(a9, b, c), a10 = _mm512_dpbf16_ps(a10, b, c), a11 = _mm512_dpbf16_ps(a11, b, c);
+  }
+  const vector_avx512 sum = (vector_avx512)(a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11);
+  return lanes_sum_avx512(&sum);
+}
+#else
+#define pairs_avx512 NULL
+#endif
+
+#if defined(RONDO_AVX512_VNNI)
+/* Likewise; int32 may wrap around. */
+__attribute__((target("avx512f,avx512vnni"))) static float quads_avx512(long rounds) {
+  const __m512i b = _mm512_set1_epi8(3), c = b, one = _mm512_set1_epi32(1);
+  __m512i a0 = _mm512_setzero_si512(), a1 = a0 + one, a2 = a1 + one, a3 = a2 + one, a4 = a3 + one, a5 = a4 + one;
+  __m512i a6 = a5 + one, a7 = a6 + one, a8 = a7 + one, a9 = a8 + one, a10 = a9 + one, a11 = a10 + one;
+  for (long k = 0; k < rounds; k++) {
+    a0 = _mm512_dpbusd_epi32(a0, b, c), a1 = _mm512_dpbusd_epi32(a1, b, c), a2 = _mm512_dpbusd_epi32(a2, b, c);
+    a3 = _mm512_dpbusd_epi32(a3, b, c), a4 = _mm512_dpbusd_epi32(a4, b, c), a5 = _mm512_dpbusd_epi32(a5, b, c);
+    a6 = _mm512_dpbusd_epi32(a6, b, c), a7 = _mm512_dpbusd_epi32(a7, b, c), a8 = _mm512_dpbusd_epi32(a8, b, c);
+    a9 = _mm512_dpbusd_epi32(a9, b, c), a10 = _mm512_dpbusd_epi32(a10, b, c), a11 = _mm512_dpbusd_epi32(a11, b, c);
+  }
+  const vector_avx512 sum = (vector_avx512)(a0 ^ a1 ^ a2 ^ a3 ^ a4 ^ a5 ^ a6 ^ a7 ^ a8 ^ a9 ^ a10 ^ a11);
+  return lanes_sum_avx512(&sum);
+}
+#else
+#define quads_avx512 NULL
+#endif
+
+enum { CHAINS = 12 };
+
 typedef struct level {
   const char *name;
-  int lanes;
-  float (*fma)(long rounds);
   float (*read)(const float *block, size_t floats, int down);
+  struct {
+    float (*run)(long rounds);
+    double operations; /* of a round */
+  } units[LIMITS_UNITS];
 } level;
 
+#define OPERATIONS(lanes, products) (2.0 * CHAINS * (lanes) * (products))
+
 static const level levels[] = {
-    [RONDO_ISA_PORTABLE] = {"portable", 4, fma_portable, read_portable},
+    [RONDO_ISA_PORTABLE] = {"portable", read_portable, {{fma_portable, OPERATIONS(4, 1)}}},
 #if defined(__x86_64__)
-    [RONDO_ISA_AVX2] = {"avx2", 8, fma_avx2, read_avx2},
-    [RONDO_ISA_AVX512] = {"avx512", 16, fma_avx512, read_avx512},
+    [RONDO_ISA_AVX2] = {"avx2", read_avx2, {{fma_avx2, OPERATIONS(8, 1)}}},
+    [RONDO_ISA_AVX512] = {"avx512",
+                          read_avx512,
+                          {[LIMITS_FMA] = {fma_avx512, OPERATIONS(16, 1)},
+                           [LIMITS_PAIRS] = {pairs_avx512, OPERATIONS(16, 2)},
+                           [LIMITS_QUADS] = {quads_avx512, OPERATIONS(16, 4)}}},
 #endif
 };
 
-enum { FMA_ROUNDS = 200000, CHAINS = 12, FMA_TRIES = 25, READ_TRIES = 4 };
+enum { ROUNDS = 200000, PEAK_TRIES = 25, READ_TRIES = 4 };
 static const size_t HUGE_PAGE = (size_t)2 << 20, PASS_BYTES = (size_t)64 << 20, LARGEST_BLOCK = (size_t)256 << 20;
 
 /* What the threads of one measurement share: each says when it is ready, and waits for the word to begin. */
@@ -66,7 +118,8 @@ typedef struct gate {
 /* One thread's part of a measurement. */
 typedef struct probe {
   const level *level;
-  size_t bytes; /* of the block; 0: multiply-adds instead */
+  size_t bytes;     /* of the block; 0: products of the unit instead */
+  limits_unit unit; /* which the level has */
   gate *gate;
   double rate; /* result: operations or bytes per second; 0: no memory */
   float sum;   /* keeps the work from being optimised away */
@@ -77,11 +130,11 @@ static void wait_at(gate *g) {
   while (!atomic_load(&g->open)) sched_yield();
 }
 
-static void probe_fma(probe *p) {
+static void probe_peak(probe *p) {
   wait_at(p->gate);
   double begin = now();
-  p->sum = p->level->fma(FMA_ROUNDS);
-  p->rate = 2.0 * CHAINS * FMA_ROUNDS * p->level->lanes / (now() - begin);
+  p->sum = p->level->units[p->unit].run(ROUNDS);
+  p->rate = ROUNDS * p->level->units[p->unit].operations / (now() - begin);
 }
 
 static void probe_read(probe *p) {
@@ -105,18 +158,18 @@ static void *run_probe(void *argument) {
   if (p->bytes)
     probe_read(p);
   else
-    probe_fma(p);
+    probe_peak(p);
   return NULL;
 }
 
 /* The rates of all threads together, measured once. A thread that cannot be started is done without. */
-static double run_together(const level *isa, int threads, size_t bytes) {
+static double run_together(const level *isa, int threads, limits_unit unit, size_t bytes) {
   enum { MOST = 1024 };
   static probe probes[MOST];
   static pthread_t handles[MOST];
   gate g = {0, 0};
   int started = 1;
-  for (int i = 0; i < threads; i++) probes[i] = (probe){.level = isa, .bytes = bytes, .gate = &g};
+  for (int i = 0; i < threads; i++) probes[i] = (probe){.level = isa, .unit = unit, .bytes = bytes, .gate = &g};
   while (started < threads && !pthread_create(&handles[started], NULL, run_probe, &probes[started])) started++;
   while (atomic_load(&g.ready) < started - 1) sched_yield();
   atomic_store(&g.open, 1);
@@ -139,11 +192,25 @@ static rondo_isa machine_isa(void) {
   return RONDO_ISA_PORTABLE;
 }
 
+/* Whether the unit may be used: a machine may have the level without it. */
+static int has_unit(rondo_isa isa, limits_unit unit, rondo_isa max_isa) {
+  if (!levels[isa].units[unit].run) return 0;
+#if defined(__x86_64__)
+  int pairs_wanted = max_isa == RONDO_ISA_BEST || max_isa >= RONDO_ISA_AVX512_BF16;
+  if (unit == LIMITS_PAIRS) return pairs_wanted && __builtin_cpu_supports("avx512bf16");
+  if (unit == LIMITS_QUADS) return __builtin_cpu_supports("avx512vnni");
+#endif
+  (void)max_isa;
+  return 1;
+}
+
 void limits_measure(limits *l, rondo_isa max_isa, int threads) {
   rondo_isa isa = machine_isa();
   if (max_isa != RONDO_ISA_BEST && max_isa < isa) isa = max_isa;
   *l = (limits){.isa = isa, .threads = threads};
-  for (int i = 0; i < FMA_TRIES; i++) l->fma_gflops = fmax(l->fma_gflops, run_together(&levels[isa], threads, 0) / 1e9);
+  for (limits_unit unit = 0; unit < LIMITS_UNITS; unit++)
+    for (int i = 0; has_unit(isa, unit, max_isa) && i < PEAK_TRIES; i++)
+      l->gflops[unit] = fmax(l->gflops[unit], run_together(&levels[isa], threads, unit, 0) / 1e9);
 }
 
 double limits_read_gbs(limits *l, size_t bytes) {
@@ -153,7 +220,8 @@ double limits_read_gbs(limits *l, size_t bytes) {
   int at = 0;
   while (at < l->read_count && l->reads[at].bytes != bytes) at++;
   double best = at < l->read_count ? l->reads[at].gbs : 0;
-  for (int i = 0; i < READ_TRIES; i++) best = fmax(best, run_together(&levels[l->isa], l->threads, bytes) / 1e9);
+  for (int i = 0; i < READ_TRIES; i++)
+    best = fmax(best, run_together(&levels[l->isa], l->threads, LIMITS_FMA, bytes) / 1e9);
   if (at == MOST) return best; /* only not remembered */
   if (at == l->read_count) l->reads[l->read_count++].bytes = bytes;
   return l->reads[at].gbs = best;
@@ -161,6 +229,11 @@ double limits_read_gbs(limits *l, size_t bytes) {
 
 const char *limits_isa_name(rondo_isa isa) {
   return levels[isa].name;
+}
+
+const char *limits_unit_name(limits_unit unit) {
+  static const char *const names[] = {[LIMITS_FMA] = "fma", [LIMITS_PAIRS] = "pairs", [LIMITS_QUADS] = "quads"};
+  return names[unit];
 }
 
 const char *limits_cpu_name(void) {

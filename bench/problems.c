@@ -1,7 +1,8 @@
 /* problems.c - one line of the table: is it offered, is it right, how fast, and how fast could it be. */
 #include "bench.h"
 
-#include <stdlib.h>
+#include "words.h"
+
 #include <string.h>
 
 /* The judge does about a GFLOP a second. */
@@ -9,24 +10,24 @@ static const double CHECK_FLOPS = 5e8;
 enum { LEAST_CALLS = 3, MOST_CALLS = 100000 };
 static const double WARM_UP = 0.1; /* of the seconds */
 
-rondo_plan_desc options_plan(const options *o, problem *p) {
-  p->allow_tf32 |= o->allow_tf32;
-  p->recompute |= o->recompute;
-  if (o->weights != RONDO_F32) p->weights = o->weights;
-  if (o->dropout > 0) p->dropout = o->dropout;
-  if (o->recurrent_dropout > 0) p->recurrent_dropout = o->recurrent_dropout;
-  rondo_plan_desc desc = problem_plan_desc(p);
-  desc.algorithm = o->algorithm;
-  desc.training |= o->training;
-  return desc;
+/* How a context makes products with weights of the problem's type; 0 where that is none of the units: on a GPU, of
+ * bf16 in tiles (instruction sets newer than AVX512_BF16), and of int8 without AVX-512. */
+static int unit_of(limits_unit *unit, const rondo_context *ctx, const problem *p) {
+  rondo_isa isa = words_isa_of(ctx);
+  int bytes = weights_bytes(p->weights);
+  if (rondo_context_backend(ctx) == RONDO_CUDA) return 0;
+  *unit = bytes == 1 ? LIMITS_QUADS : subject_has_pairs(ctx, p) ? LIMITS_PAIRS : LIMITS_FMA;
+  return bytes == 1 ? isa >= RONDO_ISA_AVX512 : p->weights != RONDO_BF16 || isa <= RONDO_ISA_AVX512_BF16;
 }
 
 /* The least time the machine needs: all multiplications at the peak rate, or reading the recurrent weights from where
  * they lie once per timestep and the others once per call, whichever is more; in training forward and backward read
  * them so. Threads share the weights out. */
-static void set_limit(result *r, const problem *p, limits *l) {
+void problem_limit(result *r, const rondo_context *ctx, const problem *p, limits *l) {
+  limits_unit unit;
+  if (!unit_of(&unit, ctx, p) || l->gflops[unit] <= 0) return;
   double output = problem_output_size(p), columns = (double)problem_gates(p) * p->hidden_size; /* of a direction */
-  double one = r->weights == RONDO_F32 ? 4 : 2;                                                /* bytes of a weight */
+  double one = weights_bytes(p->weights);
   double recurrent = p->cell == RONDO_DENSE ? 0 : one * columns * output;
   if (p->projection_size) recurrent += one * p->hidden_size * output;
   double directions = problem_directions(p), weights = one * (double)p->head_units * problem_width(p);
@@ -35,9 +36,19 @@ static void set_limit(result *r, const problem *p, limits *l) {
   double traffic = (once + all_recurrent * (p->timesteps - 1)) * (r->training ? 2 : 1);
   double working_set = p->timesteps == 1 || recurrent == 0 ? once : recurrent;
   double gbs = limits_read_gbs(l, (size_t)(working_set / l->threads));
-  double compute = r->flops / (l->fma_gflops * 1e9), reading = gbs > 0 ? traffic / (gbs * 1e9) : 0;
-  r->limit_of = compute > reading ? "fma" : "weights";
+  double compute = r->flops / (l->gflops[unit] * 1e9), reading = gbs > 0 ? traffic / (gbs * 1e9) : 0;
+  r->limit_of = compute > reading ? limits_unit_name(unit) : "weights";
   r->limit_seconds = compute > reading ? compute : reading;
+}
+
+void limits_of_context(limits *l, const rondo_context *ctx, const options *o) {
+  rondo_backend backend = rondo_context_backend(ctx);
+  *l = (limits){.threads = 1};
+  if (backend != RONDO_CUDA) limits_measure(l, o->context.max_isa, backend == RONDO_CPU ? o->context.threads : 1);
+}
+
+double result_least(const result *r) {
+  return r->frozen.count && r->frozen.least < r->plain.least ? r->frozen.least : r->plain.least;
 }
 
 /* first: seconds of a first call. A call that is longer than all the time there is gets timed once only. */
@@ -94,11 +105,10 @@ rondo_status problem_measure(result *r, rondo_context *ctx, const options *o, li
   rondo_plan_desc desc = options_plan(o, &p);
   rondo_status status = subject_open(&s, ctx, &p, &desc, o->ragged);
   if (status == RONDO_OK) {
-    int limited = l->fma_gflops > 0 && !subject_has_pairs(ctx, &s.data.problem);
     describe(r, &s);
-    if (limited) set_limit(r, &p, l); /* before and after, as others may slow the machine down */
+    if (l) problem_limit(r, ctx, &s.data.problem, l); /* before and after, as others may slow the machine down */
     status = measure(r, &s, o);
-    if (limited) set_limit(r, &p, l);
+    if (l) problem_limit(r, ctx, &s.data.problem, l);
     subject_close(&s);
   }
   if (status != RONDO_OK) snprintf(r->reason, sizeof r->reason, "%s", s.why);

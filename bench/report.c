@@ -1,21 +1,19 @@
-/* report.c - what bench_lstm says: a table for people, one JSON document for programs. */
+/* report.c - what bench_lstm measured, for people. */
 #include "bench.h"
-
-#include "json.h"
 
 #include <math.h>
 #include <string.h>
 
-static const double FRAME_SECONDS = 0.032; /* of sound: 512 samples at 16 kHz */
-
-/* ---- text -------------------------------------------------------------------------------------------------------- */
-
-void report_header(FILE *out, const char *context, const limits *l, int simulated) {
-  fprintf(out, "Rondo %s on %s\n", rondo_version(), context);
-  if (simulated) fprintf(out, "simulated: the GPU is a stand-in, times mean nothing\n");
-  if (l->fma_gflops > 0)
-    fprintf(out, "%s, measured peak with %s and %d thread%s: %.0f GFLOP/s\n", limits_cpu_name(),
-            limits_isa_name(l->isa), l->threads, l->threads == 1 ? "" : "s", l->fma_gflops);
+void report_header(FILE *out, const rondo_context *ctx, const limits *l) {
+  fprintf(out, "Rondo %s on %s\n", rondo_version(), rondo_context_text(ctx));
+  if (is_simulated(ctx)) fprintf(out, "simulated: the GPU is a stand-in, times mean nothing\n");
+  if (l && l->gflops[LIMITS_FMA] > 0) {
+    fprintf(out, "%s, measured peak with %s and %d thread%s: %.0f GFLOP/s", limits_cpu_name(), limits_isa_name(l->isa),
+            l->threads, l->threads == 1 ? "" : "s", l->gflops[LIMITS_FMA]);
+    if (l->gflops[LIMITS_PAIRS] > 0) fprintf(out, ", pairs of bf16 %.0f", l->gflops[LIMITS_PAIRS]);
+    if (l->gflops[LIMITS_QUADS] > 0) fprintf(out, ", quads of int8 %.0f", l->gflops[LIMITS_QUADS]);
+    fprintf(out, "\n");
+  }
   fprintf(out, "\n");
 }
 
@@ -39,27 +37,28 @@ static const char *checked(const result *r, char *text, size_t size) {
   return text;
 }
 
-/* Four digits, and never an exponent. */
-static const char *rate(double value, char *text, size_t size) {
+char *report_rate(double value, char *text, size_t size) {
   snprintf(text, size, "%.*f", value < 10 ? 3 : value < 100 ? 2 : value < 1000 ? 1 : 0, value);
   return text;
 }
 
-static double least_seconds(const result *r) {
-  return r->frozen.count && r->frozen.least < r->plain.least ? r->frozen.least : r->plain.least;
+char *report_limit(const result *r, char *text, size_t size) {
+  snprintf(text, size, "-");
+  if (r->limit_seconds > 0) snprintf(text, size, "%.0f%% %-7s", 100 * r->limit_seconds / r->plain.least, r->limit_of);
+  return text;
 }
 
 void report_row(FILE *out, const result *r, int width, int frozen) {
-  char sequences[32], timesteps[32], gflops[32], middle[32] = "-", bound[32] = "-", part[64];
+  char sequences[32], timesteps[32], gflops[32], middle[32], bound[32] = "-", part[64];
   if (r->frozen.count)
     snprintf(middle, sizeof middle, "%.4f", r->frozen.median * 1e3);
-  else if (!frozen && r->limit_seconds > 0)
-    snprintf(middle, sizeof middle, "%.0f%% %-7s", 100 * r->limit_seconds / r->plain.least, r->limit_of);
+  else if (!frozen)
+    report_limit(r, middle, sizeof middle);
   if (r->check.timesteps) snprintf(bound, sizeof bound, "%.1f%%", 100 * r->check.share);
   fprintf(out, "%-*s %10.4f %10.4f %11s %11s %9s %13s %9.1e %6s  %s%s\n", width, r->name, r->plain.median * 1e3,
-          r->plain.least * 1e3, rate(r->batch / r->plain.median, sequences, sizeof sequences),
-          rate(r->steps / r->plain.median, timesteps, sizeof timesteps),
-          rate(r->flops / least_seconds(r) / 1e9, gflops, sizeof gflops), middle, r->check.error, bound,
+          r->plain.least * 1e3, report_rate(r->batch / r->plain.median, sequences, sizeof sequences),
+          report_rate(r->steps / r->plain.median, timesteps, sizeof timesteps),
+          report_rate(r->flops / result_least(r) / 1e9, gflops, sizeof gflops), middle, r->check.error, bound,
           checked(r, part, sizeof part), check_wrong(&r->check) ? "  WRONG" : "");
   fflush(out);
 }
@@ -111,8 +110,9 @@ void report_notes(FILE *out, const result *results, int count, int width, int fr
           "\nsequences/s and timesteps/s are of the median, GFLOP/s and the share of the limit of the least time.\n");
   if (!frozen)
     fprintf(out,
-            "limit: what binds of the measured multiply-add peak (fma), and of reading the weights once a timestep "
-            "from where\nin the caches or in memory they lie (weights). Products of pairs of bf16 have none.\n");
+            "limit: what binds of the measured peak of multiply-adds (fma; pairs: of bf16, quads: of int8), and of "
+            "reading the\nweights once a timestep from where in the caches or in memory they lie (weights). -: not "
+            "known.\n");
   fprintf(out, "%s", training ? training_note : forward_note);
 }
 
@@ -129,110 +129,6 @@ void report_speech(FILE *out, const speech *s) {
   fprintf(out,
           "  a frame     %.2f us median, %.2f us least, 99%% within %.2f us; %d frames, one a call, state carried\n",
           s->frame.median * 1e6, s->frame.least * 1e6, s->frame.p99 * 1e6, s->frame.count);
-  fprintf(out, "  real time   %.0f times faster: a frame is %.0f ms of sound\n", FRAME_SECONDS / s->frame.median,
-          FRAME_SECONDS * 1e3);
-}
-
-/* ---- JSON -------------------------------------------------------------------------------------------------------- */
-
-static void text_member(FILE *out, const char *name, const char *text) {
-  fprintf(out, "\"%s\": ", name);
-  json_write_text(out, text);
-}
-
-/* JSON has no infinity and no NaN: null. */
-static void number_member(FILE *out, const char *name, double value) {
-  if (isfinite(value))
-    fprintf(out, ", \"%s\": %.9g", name, value);
-  else
-    fprintf(out, ", \"%s\": null", name);
-}
-
-static void spread_member(FILE *out, const char *name, const spread *s) {
-  fprintf(out, ", \"%s\": {\"calls\": %d", name, s->count);
-  number_member(out, "median", s->median);
-  number_member(out, "least", s->least);
-  number_member(out, "p99", s->p99);
-  fprintf(out, "}");
-}
-
-static void json_machine(FILE *out, const limits *l) {
-  fprintf(out, "  \"machine\": {");
-  text_member(out, "cpu", limits_cpu_name());
-  if (l->fma_gflops > 0) {
-    fprintf(out, ", ");
-    text_member(out, "isa", limits_isa_name(l->isa));
-    number_member(out, "threads", l->threads);
-    number_member(out, "fma_gflops", l->fma_gflops);
-    fprintf(out, ", \"read\": [");
-    for (int i = 0; i < l->read_count; i++)
-      fprintf(out, "%s{\"bytes_per_thread\": %zu, \"gbs\": %.9g}", i ? ", " : "", l->reads[i].bytes, l->reads[i].gbs);
-    fprintf(out, "]");
-  }
-  fprintf(out, "},\n");
-}
-
-static const char *const type_names[] = {[RONDO_F32] = "f32", [RONDO_F16] = "f16", [RONDO_BF16] = "bf16"};
-
-static void json_result(FILE *out, const result *r) {
-  fprintf(out, "    {");
-  text_member(out, "name", r->name);
-  fprintf(out, ", ");
-  text_member(out, "problem", r->problem);
-  fprintf(out, ", ");
-  text_member(out, r->reason[0] ? "not_run" : "plan", r->reason[0] ? r->reason : r->plan);
-  if (!r->reason[0]) {
-    fprintf(out, ", \"training\": %s, \"weights\": \"%s\"", r->training ? "true" : "false", type_names[r->weights]);
-    number_member(out, "rows", r->rows);
-    number_member(out, "rows_padded", r->steps);
-    number_member(out, "flops", r->flops);
-    spread_member(out, "seconds", &r->plain);
-    if (r->frozen.count) spread_member(out, "graph_seconds", &r->frozen);
-    number_member(out, "sequences_per_second", r->batch / r->plain.median);
-    number_member(out, "timesteps_per_second", r->steps / r->plain.median);
-    number_member(out, "gflops", r->flops / least_seconds(r) / 1e9);
-    if (r->limit_seconds > 0) {
-      number_member(out, "limit_seconds", r->limit_seconds);
-      fprintf(out, ", \"limit\": \"%s\"", r->limit_of);
-      number_member(out, "share_of_limit", r->limit_seconds / r->plain.least);
-    }
-    number_member(out, "error", r->check.error);
-    number_member(out, "share_of_bound", r->check.share);
-    number_member(out, "checked_sequences", r->check.sequences);
-    number_member(out, "checked_timesteps", r->check.timesteps);
-  }
-  fprintf(out, "}");
-}
-
-static void json_speech(FILE *out, const speech *s) {
-  fprintf(out, ",\n  \"speech\": {");
-  text_member(out, "model", s->model);
-  fprintf(out, ", ");
-  text_member(out, "plan", s->plan);
-  number_member(out, "frames", s->frames);
-  number_member(out, "difference", s->error);
-  number_member(out, "difference_from_double", s->error_exact);
-  number_member(out, "bound", s->bound);
-  number_member(out, "share_of_bound", s->share);
-  spread_member(out, "seconds_per_frame", &s->frame);
-  number_member(out, "times_real_time", FRAME_SECONDS / s->frame.median);
-  fprintf(out, "}");
-}
-
-void report_json(FILE *out, const char *context, const limits *l, int simulated, const result *results, int count,
-                 const speech *s) {
-  fprintf(out, "{\n  ");
-  text_member(out, "rondo", rondo_version());
-  fprintf(out, ",\n  ");
-  text_member(out, "context", context);
-  fprintf(out, ",\n  \"simulated\": %s,\n", simulated ? "true" : "false");
-  json_machine(out, l);
-  fprintf(out, "  \"problems\": [\n");
-  for (int i = 0; i < count; i++) {
-    json_result(out, &results[i]);
-    fprintf(out, "%s\n", i + 1 < count ? "," : "");
-  }
-  fprintf(out, "  ]");
-  if (s) json_speech(out, s);
-  fprintf(out, "\n}\n");
+  fprintf(out, "  real time   %.0f times faster: a frame is %d ms of sound\n", 1e-3 * SPEECH_FRAME_MS / s->frame.median,
+          SPEECH_FRAME_MS);
 }

@@ -3,10 +3,10 @@
 
 #include "timing.h"
 #include "training.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const uint64_t SEED = 1;
 enum { STREAM_LENGTHS = 1000, STREAM_DY }; /* of random numbers, beside those of problem_data_create */
@@ -187,9 +187,8 @@ int subject_part_of(subject_part *part, const subject *s, double most_flops, dou
   return part->lengths != NULL;
 }
 
-/* "cpu avx512_bf16, 1 thread" */
 int subject_has_pairs(const rondo_context *ctx, const problem *p) {
-  return p->weights == RONDO_BF16 && !strncmp(rondo_context_text(ctx), "cpu avx512_bf16,", 16);
+  return p->weights == RONDO_BF16 && words_isa_of(ctx) >= RONDO_ISA_AVX512_BF16;
 }
 
 compare_arithmetic subject_arithmetic(const rondo_context *ctx, const problem *p) {

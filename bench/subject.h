@@ -45,7 +45,7 @@ int subject_time(subject *s, double seconds, int least, int most, double *times)
  * judges y and all gradients (training.c). */
 rondo_status subject_check(subject *s, double most_flops, verdict *found);
 
-/* Whether products are of pairs of bf16, which do twice the work of a multiply-add. */
+/* Whether products are of pairs of bf16 (or of tiles of them), which round x and h first. */
 int subject_has_pairs(const rondo_context *ctx, const problem *p);
 
 /* What a context's results for a problem are judged by. */

@@ -3,16 +3,17 @@
  * A line of stdin is a shape as a JSON object, the answer a JSON object on a line of stdout:
  *
  *     {"cell":"lstm","timesteps":T,"batch":B,"input":I,"hidden":H,"layers":L,"directions":D,
- *      "precision":"f32"|"f16"|"bf16"|"int8","training":0|1,"seconds":S,"threads":N}
+ *      "precision":"f32"|"f16"|"bf16"|"int8","training":0|1,"lengths":"full"|"uniform","seconds":S,"threads":N}
  *     {"seconds":[...]}         a time for every call, as many as fit S seconds
  *     {"error":"..."}           why there are none
  *
  * x is (T, B, I) and y (T, B, D*H). With training a call is forward and backward: dx and the gradients of all weights
- * from a dy. f16 and bf16 are the type of the weights. The same shape again is timed at once, as it is still there and
- * warm. */
+ * from a dy. The precision is the type of the weights, as far as the library offers it; lengths uniform: sequences end
+ * anywhere in 1..T, always alike. The same shape again is timed at once, as it is still there and warm. */
 #include "bench.h"
 
 #include "json.h"
+#include "words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ typedef struct worker {
 
 typedef struct request {
   int timesteps, batch, input, hidden, layers, directions, training, threads;
-  char cell[16], precision[16];
+  char cell[16], precision[16], lengths[16];
   double seconds;
 } request;
 
@@ -65,32 +66,38 @@ static int read_number(request *r, const json_object *line, size_t which, char *
   return 1;
 }
 
+/* text keeps what it is without such a member. */
+static void read_word(char text[16], const json_object *line, const char *name) {
+  const json_member *found = json_find(line, name);
+  if (found) snprintf(text, 16, "%.15s", found->is_text ? found->text : "?");
+}
+
 static int read_request(request *r, const char *text, char *message, size_t size) {
   json_object line;
   const char *wrong = json_parse(&line, text);
-  *r = (request){.cell = "lstm", .precision = "f32"};
+  *r = (request){.cell = "lstm", .precision = "f32", .lengths = "full"};
   for (size_t i = 0; !wrong && i < sizeof numbers / sizeof *numbers; i++)
     if (!read_number(r, &line, i, message, size)) return 0;
-  const json_member *cell = json_find(&line, "cell"), *precision = json_find(&line, "precision"),
-                    *seconds = json_find(&line, "seconds");
+  const json_member *seconds = json_find(&line, "seconds");
+  read_word(r->cell, &line, "cell");
+  read_word(r->precision, &line, "precision");
+  read_word(r->lengths, &line, "lengths");
   if (wrong)
     snprintf(message, size, "%s", wrong);
   else if (!seconds || seconds->is_text || !(seconds->number >= 0 && seconds->number <= 3600))
     snprintf(message, size, "seconds must be a number in 0..3600");
-  else {
-    r->seconds = seconds->number;
-    if (cell) snprintf(r->cell, sizeof r->cell, "%.15s", cell->is_text ? cell->text : "?");
-    if (precision) snprintf(r->precision, sizeof r->precision, "%.15s", precision->is_text ? precision->text : "?");
-    return 1;
-  }
+  else if (words_find(words_lengths, r->lengths) < 0)
+    snprintf(message, size, "lengths %s is not full or uniform", r->lengths);
+  else
+    return r->seconds = seconds->number, 1;
   return 0;
 }
 
 /* f32 is the peers' word for "as exact as you are asked to be": what the command line says, then, is within it. */
 static int request_weights(rondo_dtype *weights, const char *precision) {
-  if (!strcmp(precision, "f16")) return *weights = RONDO_F16, 1;
-  if (!strcmp(precision, "bf16")) return *weights = RONDO_BF16, 1;
-  return !strcmp(precision, "f32");
+  int found = words_find(words_weights(), precision);
+  if (found > RONDO_F32) *weights = (rondo_dtype)found;
+  return found >= 0;
 }
 
 /* 1, or 0 and a sentence when no plan can say what is wanted; whether the library offers it is for the plan to find. */
@@ -120,7 +127,9 @@ static int request_plan(problem *p, rondo_plan_desc *desc, const request *r, con
   asked.training = r->training;
   if (!r->training) asked.recompute = 0, asked.dropout = asked.recurrent_dropout = 0;
   if (!request_weights(&asked.weights, r->precision)) {
-    snprintf(message, size, "precision %s is not offered, only f32, f16 and bf16", r->precision);
+    char types[WORDS_TEXT];
+    snprintf(message, size, "precision %s is not offered, only %s", r->precision,
+             words_join(words_weights(), ", ", types));
     return 0;
   }
   *desc = options_plan(&asked, p);
@@ -146,7 +155,7 @@ static void worker_open(worker *w, const request *r) {
   const char *why = NULL;
   if (rondo_context_create(&w->ctx, &context) != RONDO_OK)
     why = rondo_last_error();
-  else if (subject_open(&w->subject, w->ctx, &p, &desc, 0) != RONDO_OK)
+  else if (subject_open(&w->subject, w->ctx, &p, &desc, words_find(words_lengths, r->lengths)) != RONDO_OK)
     why = w->subject.why;
   else
     w->open = 1;
@@ -176,8 +185,8 @@ static void worker_answer(worker *w, const char *line) {
     answer(NULL, 0, message);
     return;
   }
-  snprintf(key, sizeof key, "%s %s t%d n%d c%d h%d l%d d%d training %d threads %d", r.cell, r.precision, r.timesteps,
-           r.batch, r.input, r.hidden, r.layers, r.directions, r.training, r.threads);
+  snprintf(key, sizeof key, "%s %s t%d n%d c%d h%d l%d d%d training %d lengths %s threads %d", r.cell, r.precision,
+           r.timesteps, r.batch, r.input, r.hidden, r.layers, r.directions, r.training, r.lengths, r.threads);
   if (strcmp(key, w->key) != 0) {
     worker_open(w, &r);
     memcpy(w->key, key, sizeof key);
@@ -187,9 +196,12 @@ static void worker_answer(worker *w, const char *line) {
   answer(times, count, w->failure);
 }
 
-void worker_run(const options *o) {
+exit_code worker_run(const options *o) {
   static char line[LONGEST_LINE];
   worker w = {.options = o};
+  rondo_context *ctx = options_context(o); /* one that cannot run is better said at once than to every line */
+  if (!ctx) return EXIT_USAGE;
+  rondo_context_destroy(ctx);
   while (fgets(line, sizeof line, stdin)) {
     if (!strchr(line, '\n') && !feof(stdin)) { /* the rest of a line that is too long for any request */
       for (int c = getchar(); c != '\n' && c != EOF; c = getchar()) continue;
@@ -199,4 +211,5 @@ void worker_run(const options *o) {
     }
   }
   worker_close(&w);
+  return EXIT_FINE;
 }

@@ -1,21 +1,42 @@
 """One peer in one process: reads a JSON shape a line on stdin, answers seconds per call on stdout.
 
 {"cell":"lstm","timesteps":T,"batch":B,"input":I,"hidden":H,"layers":L,"directions":D,
- "precision":"f32"|"bf16"|"int8","training":0|1,"seconds":S,"threads":N}
+ "precision":"f32"|"bf16"|"int8","training":0|1,"lengths":"full"|"uniform","seconds":S,"threads":N}
 -> {"seconds":[...]} : as many timed calls as fit S seconds. A call is a forward pass in inference with the whole
 sequence as output, or with training=1 a forward and a backward pass that yields dx and every weight gradient. bf16:
-weights and products in bfloat16. int8: dynamically quantised weights and products. A peer that lacks one answers
+weights and products in bfloat16. int8: dynamically quantised weights and products. With lengths uniform a peer computes
+the padded batch, all T timesteps; torch-packed packs and unpacks it in the call. A peer that lacks one answers
 {"error":"..."}.
 """
 import argparse, json, os, sys, time
 
 
-def torch_runner(s):
+def uniform_lengths(s):
+    """Those of bench_lstm --lengths uniform: splitmix64 of seed 1, stream 1000 and the sequence's number."""
+    bits = (1 << 64) - 1
+    for n in range(s["batch"]):
+        z = 0
+        for word in (1, 1000, n):
+            z = ((z ^ word) + 0x9e3779b97f4a7c15) & bits
+            z = ((z ^ (z >> 30)) * 0xbf58476d1ce4e5b9) & bits
+            z = ((z ^ (z >> 27)) * 0x94d049bb133111eb) & bits
+            z ^= z >> 31
+        yield 1 + int((z >> 40) / 2**24 * s["timesteps"])
+
+
+def torch_runner(s, packed=False):
     import torch
     torch.set_num_threads(s["threads"])
     cls = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[s["cell"]]
     layer = cls(s["input"], s["hidden"], s["layers"], bidirectional=s["directions"] == 2).eval()
     x = torch.randn(s["timesteps"], s["batch"], s["input"])
+    lengths = torch.tensor(list(uniform_lengths(s))) if packed and s.get("lengths") == "uniform" else None
+
+    def forward():
+        if lengths is None:
+            return layer(x)[0]
+        rows = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        return torch.nn.utils.rnn.pad_packed_sequence(layer(rows)[0], total_length=s["timesteps"])[0]
     if s["training"]:
         layer.train()
         x.requires_grad_()
@@ -24,7 +45,7 @@ def torch_runner(s):
         def train():
             layer.zero_grad()
             x.grad = None
-            layer(x)[0].backward(dy)
+            forward().backward(dy)
         return train
     if s["precision"] == "bf16":
         layer, x = layer.bfloat16(), x.bfloat16()
@@ -33,8 +54,12 @@ def torch_runner(s):
 
     def run():
         with torch.inference_mode():
-            layer(x)
+            forward()
     return run
+
+
+def torch_packed_runner(s):
+    return torch_runner(s, packed=True)
 
 
 def onnx_model(s):
@@ -120,7 +145,8 @@ def keras_runner(s):
     return lambda: f(x).numpy()
 
 
-RUNNERS = {"torch": torch_runner, "onnxruntime": ort_runner, "openvino": openvino_runner, "keras": keras_runner}
+RUNNERS = {"torch": torch_runner, "torch-packed": torch_packed_runner, "onnxruntime": ort_runner,
+           "openvino": openvino_runner, "keras": keras_runner}
 
 
 def main():
