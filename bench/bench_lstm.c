@@ -25,7 +25,7 @@ static const char usage[] =
     "  --recompute                         with --training: gates are made again, not kept\n"
     "  --lengths full|uniform              uniform: sequences end anywhere in 1..T\n"
     "  --threads N                         of the cpu backend (1)\n"
-    "  --isa best|portable|avx2|avx512|avx512_bf16   the newest instruction set that the cpu backend may use\n"
+    "  --isa best|portable|avx2|avx512|avx512_bf16|amx   the newest instruction set that the cpu backend may use\n"
     "  --seconds S                         how long to time each problem (1)\n"
     "  --real FILE                         stream the recorded speech of FILE, frame by frame\n"
     "  --json FILE|-                       write all figures as JSON; -: to stdout, in place of the table\n"
@@ -47,7 +47,7 @@ __attribute__((format(printf, 1, 2))) static exit_code refuse(const char *format
 /* Words in the order of an enumeration's values. */
 static const char *const backends[] = {"auto", "cpu", "cuda", "reference", NULL};
 static const char *const algorithms[] = {"auto", "stepwise", "hoisted", "persistent", NULL};
-static const char *const isas[] = {"best", "portable", "avx2", "avx512", "avx512_bf16", NULL};
+static const char *const isas[] = {"best", "portable", "avx2", "avx512", "avx512_bf16", "amx", NULL};
 static const char *const precisions[] = {"f32", "tf32", NULL};
 static const char *const types[] = {"f32", "f16", "bf16", NULL};
 static const char *const lengths[] = {"full", "uniform", NULL};

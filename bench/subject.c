@@ -189,7 +189,8 @@ int subject_part_of(subject_part *part, const subject *s, double most_flops, dou
 
 /* "cpu avx512_bf16, 1 thread" */
 int subject_has_pairs(const rondo_context *ctx, const problem *p) {
-  return p->weights == RONDO_BF16 && !strncmp(rondo_context_text(ctx), "cpu avx512_bf16,", 16);
+  const char *text = rondo_context_text(ctx);
+  return p->weights == RONDO_BF16 && (!strncmp(text, "cpu avx512_bf16,", 16) || !strncmp(text, "cpu amx,", 8));
 }
 
 compare_arithmetic subject_arithmetic(const rondo_context *ctx, const problem *p) {
