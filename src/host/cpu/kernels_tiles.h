@@ -50,13 +50,41 @@ static void set_shapes(int rows) {
 #define LOAD_WEIGHTS(tile, column)                                                                                     \
   tile_load(tile, (const char *)(column).weights + (ptrdiff_t)k * TILE_PAIRS * p->weights_row, p->weights_row)
 
+/* Rows of a panel whose sums are there, (columns, PANEL_ROWS, LANES), and whose states are not, for some blocks from
+ * `block` on. They are spread over the next panel's products, as tiles multiply on their own meanwhile. */
+typedef struct unfinished {
+  const rondo_fused_forward_args *args;
+  int gates, block, row, rows;
+  float (*sums)[PANEL_ROWS][LANES];
+  int next, end; /* of all blocks' rows */
+  int share;     /* of them, for each 32 numbers of the next panel */
+} unfinished;
+
+static void finish_row(const unfinished *u, int index) {
+  int block = index / u->rows, row = index % u->rows, gates = u->gates;
+  float(*sums)[PANEL_ROWS][LANES] = u->sums + block * gates;
+  vec a = vec_load(sums[0][row]);
+  if (gates == 4)
+    finish_lstm(u->args, u->block + block, u->row + row, a, vec_load(sums[1][row]), vec_load(sums[2][row]),
+                vec_load(sums[3][row]));
+  else if (gates == 3)
+    finish_gru(u->args, u->block + block, u->row + row, a, vec_load(sums[1][row]), vec_load(sums[2][row]));
+  else
+    finish_rnn(u->args, u->block + block, u->row + row, a);
+}
+
+static void finish_share(unfinished *u) {
+  for (int i = 0; i < u->share && u->next < u->end; i++) finish_row(u, u->next++);
+}
+
 /* Up to 16 rows by up to 4 columns. */
-static void multiply_columns(const panel *p, const column *c, int count) {
+static void multiply_columns(const panel *p, const column *c, int count, unfinished *before) {
   BEGIN_SUMS(0, c[0], 0);
   if (count > 1) BEGIN_SUMS(1, c[1], 0);
   if (count > 2) BEGIN_SUMS(2, c[2], 0);
   if (count > 3) BEGIN_SUMS(3, c[3], 0);
   for (size_t k = 0; k < p->depth; k++) {
+    finish_share(before);
     LOAD_INPUT(4, 0);
     LOAD_WEIGHTS(6, c[0]);
     tile_multiply(0, 4, 6);
@@ -77,12 +105,13 @@ static void multiply_columns(const panel *p, const column *c, int count) {
 }
 
 /* 17 to 32 rows by 1 or 2 columns. */
-static void multiply_rows(const panel *p, const column *c, int count) {
+static void multiply_rows(const panel *p, const column *c, int count, unfinished *before) {
   BEGIN_SUMS(0, c[0], 0);
   BEGIN_SUMS(1, c[0], 16);
   if (count > 1) BEGIN_SUMS(2, c[1], 0);
   if (count > 1) BEGIN_SUMS(3, c[1], 16);
   for (size_t k = 0; k < p->depth; k++) {
+    finish_share(before);
     LOAD_WEIGHTS(6, c[0]);
     LOAD_INPUT(4, 0);
     tile_multiply(0, 4, 6);
@@ -99,9 +128,11 @@ static void multiply_rows(const panel *p, const column *c, int count) {
   if (count > 1) END_SUMS(3, c[1], 16);
 }
 
-static void multiply(const panel *p, const column *columns, int count) {
-  if (p->rows <= 16) multiply_columns(p, columns, count);
-  for (int i = 0; p->rows > 16 && i < count; i += 2) multiply_rows(p, columns + i, count - i > 1 ? 2 : 1);
+static void multiply(const panel *p, const column *columns, int count, unfinished *before) {
+  int steps = (int)p->depth * (p->rows > 16 ? (count + 1) / 2 : 1);
+  before->share = (before->end + steps - 1) / steps;
+  if (p->rows <= 16) multiply_columns(p, columns, count, before);
+  for (int i = 0; p->rows > 16 && i < count; i += 2) multiply_rows(p, columns + i, count - i > 1 ? 2 : 1, before);
 }
 
 /* Of the next rows: shapes are set when the number of them is another one than `before`. */
@@ -121,6 +152,7 @@ static const uint32_t *column_weights(const void *weights, int gates, size_t dep
 
 static void product_tiles(const rondo_product_forward_args *args) {
   int gates = args->gates, together = gates == 1 ? COLUMNS : gates, before = 0;
+  unfinished none = {0};
   for (int first = 0, count; first < gates * args->blocks; first += count) {
     count = gates * args->blocks - first < together ? gates * args->blocks - first : together;
     for (int row = 0; row < args->rows; row += before) {
@@ -134,27 +166,11 @@ static void product_tiles(const rondo_product_forward_args *args) {
         columns[i].sums = args->sums + block * args->sums_block + row * args->sums_row + at % gates * LANES;
         columns[i].sums_row = args->sums_row * (ptrdiff_t)sizeof(float);
       }
-      multiply(&p, columns, count);
+      multiply(&p, columns, count, &none);
       before = p.rows;
     }
   }
   tile_release();
-}
-
-/* From the sums of some columns, (columns, PANEL_ROWS, LANES), to the states of a panel's rows. */
-static void finish_panel(const rondo_fused_forward_args *args, int gates, int block, int row, int rows,
-                         float (*sums)[PANEL_ROWS][LANES], int count) {
-  for (int i = 0; i < count; i += gates, block++)
-    for (int r = 0; r < rows; r++) {
-      vec a = vec_load(sums[i][r]);
-      if (gates == 4)
-        finish_lstm(args, block, row + r, a, vec_load(sums[i + 1][r]), vec_load(sums[i + 2][r]),
-                    vec_load(sums[i + 3][r]));
-      else if (gates == 3)
-        finish_gru(args, block, row + r, a, vec_load(sums[i + 1][r]), vec_load(sums[i + 2][r]));
-      else
-        finish_rnn(args, block, row + r, a);
-    }
 }
 
 /* The sums of columns from block `block` on begin with x's, but for the last gate of a GRU, whose x part waits until
@@ -173,21 +189,24 @@ static void fused_columns(const rondo_fused_forward_args *args, int gates, int b
 }
 
 static void fused_tiles(const rondo_fused_forward_args *args, int gates) {
-  _Alignas(64) float sums[COLUMNS][PANEL_ROWS][LANES];
-  int together = gates == 1 ? COLUMNS : 1, end = args->first_block + args->blocks, before = 0;
+  _Alignas(64) float sums[2][COLUMNS][PANEL_ROWS][LANES]; /* of the panel at work, and of the unfinished one */
+  int together = gates == 1 ? COLUMNS : 1, end = args->first_block + args->blocks, before = 0, turn = 0;
+  unfinished last = {0};
   for (int block = args->first_block; block < end; block += together) {
     int count = gates * (end - block < together ? end - block : together);
-    for (int row = 0; row < args->rows; row += before) {
+    for (int row = 0; row < args->rows; row += before, turn = 1 - turn) {
       column columns[COLUMNS] = {0};
       panel p = next_panel(args->h_in_pairs + row * args->pairs_row, args->pairs_row, args->hidden, gates,
                            args->rows - row, before);
-      fused_columns(args, gates, block, row, p.depth, sums, columns, count);
-      multiply(&p, columns, count);
-      finish_panel(args, gates, block, row, p.rows, sums, count);
+      fused_columns(args, gates, block, row, p.depth, sums[turn], columns, count);
+      multiply(&p, columns, count, &last);
       before = p.rows;
+      last = (unfinished){args, gates, block, row, p.rows, sums[turn], 0, p.rows * count / gates, 0};
     }
   }
   tile_release();
+  last.share = last.end;
+  finish_share(&last);
 }
 
 static void KERNEL(product_forward)(const rondo_product_forward_args *args) {
