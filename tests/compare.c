@@ -39,7 +39,7 @@ const compare_arithmetic compare_bf16_pairs = {
 compare_arithmetic compare_arithmetic_of(rondo_backend backend, rondo_isa isa, const problem *p) {
   if (backend == RONDO_REFERENCE) return compare_reference;
   if (backend != RONDO_CUDA)
-    return isa == RONDO_ISA_AVX512_BF16 && p->weights == RONDO_BF16 ? compare_bf16_pairs : compare_float;
+    return isa >= RONDO_ISA_AVX512_BF16 && p->weights == RONDO_BF16 ? compare_bf16_pairs : compare_float;
   if (p->weights) return p->weights == RONDO_F16 ? compare_f16 : compare_bf16;
   return p->allow_tf32 ? compare_tf32 : compare_float;
 }

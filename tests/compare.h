@@ -29,7 +29,7 @@ extern const compare_arithmetic compare_reference;         /* RONDO_REFERENCE: a
 extern const compare_arithmetic compare_float;             /* all in float, sums in any order */
 extern const compare_arithmetic compare_tf32;              /* factors rounded or cut to TF32 first */
 extern const compare_arithmetic compare_f16, compare_bf16; /* x and h rounded to the weights' type first */
-extern const compare_arithmetic compare_bf16_pairs;        /* likewise, with RONDO_ISA_AVX512_BF16 */
+extern const compare_arithmetic compare_bf16_pairs;        /* likewise, from RONDO_ISA_AVX512_BF16 on */
 
 /* Of a problem on a backend; isa: the one in use, of the CPU. */
 compare_arithmetic compare_arithmetic_of(rondo_backend backend, rondo_isa isa, const problem *p);

@@ -54,6 +54,9 @@ const test_variant test_variants[] = {
     CPU("avx512_bf16", RONDO_ISA_AVX512_BF16, 1),
     CPU("avx512_bf16", RONDO_ISA_AVX512_BF16, 2),
     CPU("avx512_bf16", RONDO_ISA_AVX512_BF16, 3),
+    CPU("amx", RONDO_ISA_AMX, 1),
+    CPU("amx", RONDO_ISA_AMX, 2),
+    CPU("amx", RONDO_ISA_AMX, 3),
     {"cuda", {.backend = RONDO_CUDA}},
     {0},
 };
@@ -138,7 +141,7 @@ void test_problem(const problem *p) {
 
 void test_report(char *text, size_t size) {
   static const char *const backends[] = {"auto", "cpu", "cuda", "reference"};
-  static const char *const isas[] = {"best", "portable", "avx2", "avx512", "avx512_bf16"};
+  static const char *const isas[] = {"best", "portable", "avx2", "avx512", "avx512_bf16", "amx"};
   const test_variant *v = now.variant;
   int used = snprintf(text, size, "\n  reproduce: RONDO_TEST_SEED=%llu rondo_tests --gtest_filter=%s",
                       (unsigned long long)test_seed(), now.name);
@@ -194,7 +197,7 @@ static rondo_context *unavailable(const rondo_context_desc *desc, const char *wh
 }
 
 rondo_context *test_context_of(const rondo_context_desc *desc) {
-  static const char *const levels[] = {"best", "portable", "AVX2", "AVX-512", "AVX-512 with BF16"};
+  static const char *const levels[] = {"best", "portable", "AVX2", "AVX-512", "AVX-512 with BF16", "AMX"};
   rondo_context *ctx = NULL;
   rondo_status status = rondo_context_create(&ctx, desc);
   if (status == RONDO_UNAVAILABLE) return unavailable(desc, rondo_last_error());

@@ -34,18 +34,19 @@ double cpu_share(double got, double expected, double bound);
 /* Weights of a layer or of a product: (streams, rows, width). */
 typedef struct cpu_weights {
   rondo_dtype type;
-  int pairs; /* rows come in pairs */
+  int pairs; /* rows come in pairs, filled up to a multiple of this; 0: they do not */
   int streams, rows, width;
 } cpu_weights;
 
-/* test_halves_cpu.c: random weights in [-1, 1), zeros beside an odd last row; an even number of them. */
+/* test_halves_cpu.c: random weights in [-1, 1), filled up with zeros; an even number of them. */
 void *cpu_filled_weights(rondo_context *ctx, const cpu_weights *s, uint64_t stream);
 
 /* The same numbers as floats. */
 const float *cpu_widened(const cpu_weights *s, const void *weights);
 
-/* Rows (rows, count) as pairs, `stride` apart; and copies of them as floats, rounded to bf16. */
-const uint32_t *cpu_paired(rondo_context *ctx, const float *const *from, int rows, int count, int stride);
+/* Rows (rows, count) as pairs, filled up to a multiple and `stride` apart; and copies of them as floats, rounded to
+ * bf16. */
+const uint32_t *cpu_paired(rondo_context *ctx, const float *const *from, int rows, int count, int multiple, int stride);
 const float *const *cpu_rounded_rows(const float *const *from, int rows, int count);
 
 #endif

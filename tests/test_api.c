@@ -103,7 +103,7 @@ static const misuse context_rows[] = {
     {"threads", C(threads), SET, -1, RONDO_INVALID_ARGUMENT, "threads -1"},
     {"threads_many", C(threads), SET, 1025, RONDO_INVALID_ARGUMENT, "threads 1025"},
     {"threads_huge", C(threads), SET, INT_MAX, RONDO_INVALID_ARGUMENT, "threads 2147483647"},
-    {"max_isa", C(max_isa), SET, 5, RONDO_INVALID_ARGUMENT, "max_isa 5"},
+    {"max_isa", C(max_isa), SET, 6, RONDO_INVALID_ARGUMENT, "max_isa 6"},
     {"max_isa_negative", C(max_isa), SET, -2, RONDO_INVALID_ARGUMENT, "max_isa -2"},
     {NULL, 0, 0, SET, 0, RONDO_OK, NULL},
 };
@@ -119,7 +119,7 @@ static void context_create(const void *row) {
 
 static void context_says(const void *unused) {
   (void)unused;
-  static const char *const levels[] = {"", "portable", "avx2", "avx512", "avx512_bf16"};
+  static const char *const levels[] = {"", "portable", "avx2", "avx512", "avx512_bf16", "amx"};
   rondo_context *ctx = test_context();
   if (!ctx) return;
   const rondo_context_desc *desc = &test_here()->desc;

@@ -304,11 +304,8 @@ static void all_work(const void *unused) {
 static const struct level_row {
   const char *name;
   rondo_isa isa;
-} levels[] = {{"portable", RONDO_ISA_PORTABLE},
-              {"avx2", RONDO_ISA_AVX2},
-              {"avx512", RONDO_ISA_AVX512},
-              {"avx512_bf16", RONDO_ISA_AVX512_BF16},
-              {NULL, 0}};
+} levels[] = {{"portable", RONDO_ISA_PORTABLE},       {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512},
+              {"avx512_bf16", RONDO_ISA_AVX512_BF16}, {"amx", RONDO_ISA_AMX},   {NULL, 0}};
 
 /* A context that shares out even the smallest layer. row NULL: with threads of its own, which begin in the mode of the
  * thread that starts them. */

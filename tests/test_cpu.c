@@ -8,12 +8,12 @@
 static const struct isa_row {
   const char *name;
   rondo_isa isa;
-} isas[] = {{"portable", RONDO_ISA_PORTABLE},
-            {"avx2", RONDO_ISA_AVX2},
-            {"avx512", RONDO_ISA_AVX512},
-            {"avx512_bf16", RONDO_ISA_AVX512_BF16},
-            {NULL, 0}},
-  paired[] = {{"avx512_bf16", RONDO_ISA_AVX512_BF16}, {NULL, 0}}; /* those with products of bf16 */
+} isas[] = {{"portable", RONDO_ISA_PORTABLE},       {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512},
+            {"avx512_bf16", RONDO_ISA_AVX512_BF16}, {"amx", RONDO_ISA_AMX},   {NULL, 0}};
+
+/* Those with products of bf16, and of these the ones that add them up one after another, as floats are. */
+static const struct isa_row paired[] = {{"avx512_bf16", RONDO_ISA_AVX512_BF16}, {"amx", RONDO_ISA_AMX}, {NULL, 0}};
+static const struct isa_row in_turn[] = {{"avx512_bf16", RONDO_ISA_AVX512_BF16}, {NULL, 0}};
 
 /* A context of just this instruction set; NULL, and the test is skipped, where there is none. */
 static rondo_context *context_of(const struct isa_row *row, int threads) {
@@ -55,14 +55,14 @@ static float number_at(rondo_dtype type, const float *piece, size_t i) {
 static size_t place_of(const rondo_cpu_layout *l, rondo_dtype type, size_t stream, size_t rows, size_t width, size_t k,
                        size_t lane) {
   if (!l->pairs || type == RONDO_F32) return (stream * rows + k) * width + lane;
-  return ((stream * ((rows + 1) / 2) + k / 2) * width + lane) * 2 + 1 - k % 2;
+  return ((stream * rondo_cpu_depth(l, rows) / 2 + k / 2) * width + lane) * 2 + 1 - k % 2;
 }
 
 /* A piece of `rows` rows for every gate: padding is zero, and matrix (rows, G*H) stands where cpu.h says. */
 static void check_piece(const rondo_cpu_layout *l, const char *name, rondo_dtype type, const float *piece,
                         const float *matrix, size_t rows) {
   int wrong = 0;
-  size_t depth = l->pairs && type == RONDO_BF16 ? rows + rows % 2 : rows;
+  size_t depth = type == RONDO_BF16 ? rondo_cpu_depth(l, rows) : rows;
   for (size_t g = 0; g < l->gates; g++)
     for (size_t k = 0; k < depth; k++)
       for (size_t j = 0; j < l->units; j++) {
@@ -362,14 +362,11 @@ static void rounded_factors(const void *row) {
 }
 
 /* Weights of other types give AVX-512's bits. */
-static void as_avx512(const void *unused) {
-  (void)unused;
-  rondo_context *ctx[2];
-  for (int i = 0; i < 2; i++) {
-    rondo_isa isa = i ? RONDO_ISA_AVX512_BF16 : RONDO_ISA_AVX512;
-    ctx[i] = test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .max_isa = isa});
-    if (!ctx[i]) return;
-  }
+static void as_avx512(const void *row) {
+  static const struct isa_row avx512 = {"avx512", RONDO_ISA_AVX512};
+  rondo_context *ctx[2] = {context_of(row, 1)};
+  if (!ctx[0]) return;
+  if (!(ctx[1] = context_of(&avx512, 1))) return;
   for (int type = RONDO_F32; type <= RONDO_F16; type++)
     for (const char *const *name = split_names; *name; name++) {
       const problem_data *data = test_data_named(*name);
@@ -391,8 +388,8 @@ const test_suite test_cpu = {"CpuInside", TEST_ONCE,
                                                 ISA_TEST(half_size),
                                                 ISA_TEST(split),
                                                 ISA_TEST(kept_weights),
-                                                {"rounded_factors", rounded_factors, TEST_TABLE(paired)},
-                                                {"as_avx512", as_avx512, NULL, 0},
+                                                {"rounded_factors", rounded_factors, TEST_TABLE(in_turn)},
+                                                {"as_avx512", as_avx512, TEST_TABLE(paired)},
                                                 ISA_TEST(float_mode),
                                                 {"pool", pool, NULL, 0},
                                                 {0}}};

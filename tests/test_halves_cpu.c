@@ -13,11 +13,12 @@
 static int weight_place(const cpu_weights *s, int i) {
   if (!s->pairs) return i;
   int column = i % s->width, k = i / s->width % s->rows, stream = i / s->width / s->rows;
-  return 2 * ((stream * ((s->rows + 1) / 2) + k / 2) * s->width + column) + (k % 2 ? 0 : 1);
+  int depth = (int)rondo_cpu_filled(s->pairs, (size_t)s->rows);
+  return 2 * ((stream * depth / 2 + k / 2) * s->width + column) + (k % 2 ? 0 : 1);
 }
 
 void *cpu_filled_weights(rondo_context *ctx, const cpu_weights *s, uint64_t stream) {
-  int count = s->streams * s->rows * s->width, rows = s->pairs ? s->rows + s->rows % 2 : s->rows;
+  int count = s->streams * s->rows * s->width, rows = (int)rondo_cpu_filled(s->pairs, (size_t)s->rows);
   if (s->type == RONDO_F32) return cpu_filled(ctx, (size_t)count, stream);
   size_t kept = (size_t)(s->streams * rows * s->width);
   uint16_t *to = (uint16_t *)buffer_output(ctx, kept / 2);
@@ -36,13 +37,15 @@ const float *cpu_widened(const cpu_weights *s, const void *weights) {
   return to;
 }
 
-const uint32_t *cpu_paired(rondo_context *ctx, const float *const *from, int rows, int count, int stride) {
-  size_t size = (size_t)((rows - 1) * stride + (count + 1) / 2);
-  uint32_t *to = (uint32_t *)(void *)buffer_output(ctx, size);
+const uint32_t *cpu_paired(rondo_context *ctx, const float *const *from, int rows, int count, int multiple,
+                           int stride) {
+  int filled = (int)rondo_cpu_filled(multiple, (size_t)count);
+  uint32_t *to = (uint32_t *)(void *)buffer_output(ctx, (size_t)((rows - 1) * stride + filled / 2));
   for (int m = 0; m < rows; m++)
-    for (int k = 0; k < count; k += 2) {
+    for (int k = 0; k < filled; k += 2) {
+      uint32_t first = k < count ? rondo_to_bf16(from[m][k]) : 0;
       uint32_t second = k + 1 < count ? rondo_to_bf16(from[m][k + 1]) : 0;
-      to[m * stride + k / 2] = (uint32_t)rondo_to_bf16(from[m][k]) << 16 | second;
+      to[m * stride + k / 2] = first << 16 | second;
     }
   return to;
 }
@@ -102,20 +105,23 @@ static void rounding(const void *unused) {
 static void widening(const void *level) {
   const rondo_cpu_kernels *kernels = cpu_kernels_of(level);
   if (!kernels) return;
-  enum { ALL = 1 << 16 };
+  enum { ALL = 1 << 16, MOST = 16 };
   static uint16_t halves[ALL];
-  static uint32_t pairs[ALL];
+  static uint32_t pairs[ALL * MOST];
   static float sums[ALL], expected[ALL];
   const float one = 1, *in = &one;
-  const uint32_t pair_of_one = 0x3F800000;
-  for (int i = 0; i < ALL; i++) halves[i] = (uint16_t)i, pairs[i] = (uint32_t)i << 16;
+  const uint32_t pair_of_one[MOST] = {0x3F800000};
+  int lanes = kernels->lanes, depth = kernels->pairs / 2; /* of rows that are filled up */
+  if (!EXPECT(depth <= MOST, "rows are filled up to %d pairs", depth)) return;
+  for (int i = 0; i < ALL; i++) halves[i] = (uint16_t)i;
+  for (int i = 0; i < ALL && depth; i++) pairs[i / lanes * depth * lanes + i % lanes] = (uint32_t)i << 16;
   rondo_product_forward_args args = {
       .gates = 1, .rows = 1, .inputs = 1, .blocks = ALL / kernels->lanes, .in = &in, .sums_block = kernels->lanes};
   for (int type = RONDO_F16; type <= RONDO_BF16; type++)
-    for (int flush = rondo_cpu_pairs(kernels, (rondo_dtype)type); flush < 2; flush++) { /* pairs know no subnormals */
+    for (int flush = rondo_cpu_pairs(kernels, (rondo_dtype)type) > 0; flush < 2; flush++) { /* pairs: no subnormals */
       rondo_product_forward_args narrow = args, wide = args;
       narrow.type = (rondo_dtype)type, narrow.weights = halves, narrow.sums = sums;
-      if (rondo_cpu_pairs(kernels, narrow.type)) narrow.in_pairs = &pair_of_one, narrow.weights = pairs;
+      if (rondo_cpu_pairs(kernels, narrow.type)) narrow.in_pairs = pair_of_one, narrow.weights = pairs;
       wide.weights = cpu_widened(&(cpu_weights){narrow.type, 0, 1, 1, ALL}, halves), wide.sums = expected;
       unsigned mode = flush ? rondo_enter_float_mode() : 0;
       kernels->product_forward(&narrow);
@@ -131,8 +137,8 @@ static void widening(const void *level) {
     }
 }
 
-static const cpu_level paired[] = {{"avx512_bf16", RONDO_ISA_AVX512_BF16},
-                                   {NULL, 0}}; /* levels with products of bf16 */
+static const cpu_level paired[] = {
+    {"avx512_bf16", RONDO_ISA_AVX512_BF16}, {"amx", RONDO_ISA_AMX}, {NULL, 0}}; /* levels with products of bf16 */
 
 /* Any float, in any place of a row of any length, becomes what half.h makes of it, but zero if it is subnormal; the
  * last of an odd number is paired with a zero, and nothing is written behind it. */

@@ -1,8 +1,11 @@
 /* test_kernels_cpu.c - the product and fused kernels of the CPU, of each instruction set, against the reference twins;
- * with weights of 16 bits also against themselves: bits must be those of the same numbers kept as floats.
+ * with weights of 16 bits also against themselves: bits must be those of the same numbers kept as floats, or in tiles
+ * those of floats that are added up in their order.
  *
  * Bounds, with u = 2^-24: a sum of K terms and its start, added one after another, is off by at most (K + 1) u times
- * the terms' absolute values, with products fused or rounded on their own. sigmoid and tanh have slopes of at most 1/4
+ * the terms' absolute values, with products fused or rounded on their own. In tiles no term meets more roundings: of
+ * K <= 32 a chain takes half, in K / 2 - 1 of them as products of bf16 are exact, one adds both chains, and one adds
+ * them to the sum; of a larger K at most 16 and another one for every 32. sigmoid and tanh have slopes of at most 1/4
  * and 1, and their own bounds, which vec.h states and test_cells_cpu.c checks. */
 #include "kernels_cpu.h"
 
@@ -12,11 +15,9 @@
 
 static const double sigmoid_bound = 2.5, tanh_bound = 3.3, product_bound = 9.3; /* in u, from vec.h */
 
-const cpu_level cpu_levels[] = {{"portable", RONDO_ISA_PORTABLE},
-                                {"avx2", RONDO_ISA_AVX2},
-                                {"avx512", RONDO_ISA_AVX512},
-                                {"avx512_bf16", RONDO_ISA_AVX512_BF16},
-                                {NULL, 0}};
+const cpu_level cpu_levels[] = {{"portable", RONDO_ISA_PORTABLE}, {"avx2", RONDO_ISA_AVX2},
+                                {"avx512", RONDO_ISA_AVX512},     {"avx512_bf16", RONDO_ISA_AVX512_BF16},
+                                {"amx", RONDO_ISA_AMX},           {NULL, 0}};
 
 const rondo_cpu_kernels *cpu_kernels_of(const cpu_level *level) {
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of(level->isa);
@@ -49,15 +50,15 @@ double cpu_share(double got, double expected, double bound) {
 
 /* ---- product_forward --------------------------------------------------------------------------------------------- */
 
-/* Below, at and above every tile: 1..6 rows, their sums, primes. */
-static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17, 0};
-static const int depths[] = {1, 2, 3, 7, 16, 31, 0};
+/* Below, at and above every tile: 1..6, 16 and 32 rows, their sums, primes. */
+static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 16, 17, 31, 32, 33, 49, 70, 0};
+static const int depths[] = {1, 2, 3, 7, 16, 31, 32, 33, 70, 0};
 static const int gate_counts[] = {4, 3, 1, 0};
 
 static void check_product(const rondo_cpu_kernels *kernels, const rondo_product_forward_args *args) {
   size_t row = (size_t)(args->gates * kernels->lanes), count = (size_t)(args->blocks * args->rows) * row;
   double *expected = test_memory(count * sizeof(double)), *size = test_memory(count * sizeof(double)), worst = 0;
-  rondo_product_forward_ref(args, kernels->lanes, expected, size);
+  rondo_product_forward_ref(args, kernels, expected, size);
   kernels->product_forward(args);
   for (size_t i = 0; i < count; i++) {
     ptrdiff_t block = (ptrdiff_t)(i / ((size_t)args->rows * row)), m = (ptrdiff_t)(i / row) % args->rows;
@@ -68,6 +69,27 @@ static void check_product(const rondo_cpu_kernels *kernels, const rondo_product_
                args->inputs, args->blocks);
 }
 
+static int in_tiles(const rondo_cpu_kernels *kernels, rondo_dtype type) {
+  return rondo_cpu_pairs(kernels, type) > 2;
+}
+
+/* What kernels.h writes under Tiles, of floats. */
+static void add_in_tiles(const rondo_product_forward_args *args, int lanes) {
+  int width = args->gates * lanes;
+  for (int i = 0; i < args->blocks * args->rows * width; i++) {
+    int column = i % width, m = i / width % args->rows, block = i / width / args->rows;
+    const float *weights = (const float *)args->weights + block * args->inputs * width + column, *in = args->in[m];
+    float sum = args->start ? args->start[block * width + column] : 0;
+    for (int begin = 0; begin < args->inputs; begin += 32) {
+      float chains[2] = {0, 0};
+      for (int k = begin; k < args->inputs && k < begin + 32; k++)
+        chains[k % 2] = fmaf(in[k], weights[k * width], chains[k % 2]);
+      sum += chains[0] + chains[1];
+    }
+    args->sums[block * args->sums_block + m * args->sums_row + column] = sum;
+  }
+}
+
 /* The first `count` sums, gaps included, are those of the same numbers as floats. */
 static void check_product_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx,
                                const rondo_product_forward_args *args, const cpu_weights *shape, size_t count) {
@@ -75,7 +97,10 @@ static void check_product_bits(const rondo_cpu_kernels *kernels, rondo_context *
   wide.type = RONDO_F32, wide.weights = cpu_widened(shape, args->weights);
   if (shape->pairs) wide.in = cpu_rounded_rows(args->in, args->rows, args->inputs), wide.in_pairs = NULL;
   wide.sums = buffer_output(ctx, count);
-  kernels->product_forward(&wide);
+  if (in_tiles(kernels, args->type))
+    add_in_tiles(&wide, kernels->lanes);
+  else
+    kernels->product_forward(&wide);
   EXPECT(test_same_bits(args->sums, wide.sums, count), "product type %d gates %d rows %d inputs %d blocks %d: bits",
          (int)args->type, args->gates, args->rows, args->inputs, args->blocks);
 }
@@ -100,7 +125,8 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
                                      .sums = buffer_output(ctx, (size_t)(gaps * (used + GAP))),
                                      .sums_block = row_major ? row : used + GAP,
                                      .sums_row = row_major ? used + GAP : row};
-  if (shape.pairs) args.pairs_row = inputs, args.in_pairs = cpu_paired(ctx, args.in, rows, inputs, inputs);
+  args.pairs_row = (ptrdiff_t)rondo_cpu_filled(shape.pairs, (size_t)inputs) / 2 + 3;
+  if (shape.pairs) args.in_pairs = cpu_paired(ctx, args.in, rows, inputs, shape.pairs, (int)args.pairs_row);
   check_product(kernels, &args);
   for (int i = 0; i < gaps; i++)
     EXPECT(test_is_poison(args.sums + i * (used + GAP) + used, GAP), "gates %d rows %d inputs %d: written at gap %d",
@@ -123,6 +149,7 @@ static void product(const void *row) {
 /* ---- fused_forward ----------------------------------------------------------------------------------------------- */
 
 typedef struct fused_case {
+  const rondo_cpu_kernels *kernels;
   rondo_cell cell;
   rondo_fused_forward_args args;
   int gates, lanes, units, stride; /* units: padding included; stride: of rows of h, c and y */
@@ -143,7 +170,7 @@ static size_t strided(int rows, int stride, int width) {
 /* Rows of h, c and y are `gap` floats longer than they need to be. */
 static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_cell cell, rondo_dtype type,
                              int rows, int hidden, int gap) {
-  fused_case f = {.cell = cell, .lanes = kernels->lanes, .stride = hidden + gap};
+  fused_case f = {.kernels = kernels, .cell = cell, .lanes = kernels->lanes, .stride = hidden + gap};
   f.gates = cell == RONDO_LSTM ? 4 : cell == RONDO_GRU ? 3 : 1;
   int blocks = (hidden - 1) / f.lanes + 1;
   size_t count = strided(rows, f.stride, hidden);
@@ -173,8 +200,9 @@ static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ct
 /* h as it is now, for the product. */
 static void pair_h(rondo_context *ctx, fused_case *f) {
   rondo_fused_forward_args *args = &f->args;
-  args->pairs_row = (args->hidden + 1) / 2 + 3;
-  if (f->shape.pairs) args->h_in_pairs = cpu_paired(ctx, args->h_in, args->rows, args->hidden, (int)args->pairs_row);
+  int pairs = f->shape.pairs;
+  args->pairs_row = (ptrdiff_t)rondo_cpu_filled(pairs, (size_t)args->hidden) / 2 + 3;
+  if (pairs) args->h_in_pairs = cpu_paired(ctx, args->h_in, args->rows, args->hidden, pairs, (int)args->pairs_row);
 }
 
 /* Bounds of c and h of one unit from its gates' sums, as the kernel orders them. */
@@ -216,9 +244,9 @@ static expected_state expect(const fused_case *f) {
     size_t n = i / (size_t)f->args.hidden, j = i % (size_t)f->args.hidden;
     e.before[i] = f->cell == RONDO_LSTM ? f->args.c_in[n][j] : f->args.h_in[n][j];
   }
-  if (f->cell == RONDO_LSTM) rondo_lstm_forward_ref(&f->args, f->lanes, e.a, e.size, e.c, e.h);
-  if (f->cell == RONDO_GRU) rondo_gru_forward_ref(&f->args, f->lanes, e.a, e.size, e.h);
-  if (f->cell == RONDO_RNN) rondo_rnn_forward_ref(&f->args, f->lanes, e.a, e.size, e.h);
+  if (f->cell == RONDO_LSTM) rondo_lstm_forward_ref(&f->args, f->kernels, e.a, e.size, e.c, e.h);
+  if (f->cell == RONDO_GRU) rondo_gru_forward_ref(&f->args, f->kernels, e.a, e.size, e.h);
+  if (f->cell == RONDO_RNN) rondo_rnn_forward_ref(&f->args, f->kernels, e.a, e.size, e.h);
   return e;
 }
 
@@ -306,17 +334,16 @@ static void fused_parts(const void *row) {
       }
 }
 
-/* Whatever rows and blocks a call takes, each unit of each row has the bits that it has by itself with the same numbers
- * as floats. */
+/* Whatever rows and blocks a call takes, each unit of each row has the bits that it has by itself, and but in tiles
+ * with the same numbers as floats. */
 static void check_same_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx, const struct cell_row *cell,
                             rondo_dtype type, int rows) {
   int hidden = 4 * kernels->lanes + 3;
   fused_case all = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
   fused_case one = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
-  one.args.weights = cpu_widened(&one.shape, one.args.weights);
-  one.args.type = RONDO_F32;
   if (all.shape.pairs) one.args.h_in = all.args.h_in = cpu_rounded_rows(one.args.h_in, rows, hidden);
-  pair_h(ctx, &all);
+  pair_h(ctx, &all), pair_h(ctx, &one);
+  if (!in_tiles(kernels, type)) one.args.weights = cpu_widened(&one.shape, one.args.weights), one.args.type = RONDO_F32;
   kernels->fused_forward[cell->cell](&all.args);
   for (int n = 0; n < rows; n++)
     for (int block = 0; block < 5; block++) {
@@ -324,6 +351,7 @@ static void check_same_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx
       args.rows = args.blocks = 1;
       args.first_block = block;
       args.sums += n * one.gates * one.lanes;
+      if (args.h_in_pairs) args.h_in_pairs += n * args.pairs_row;
       args.h_in += n, args.c_in += n, args.h_out += n, args.c_out += n, args.y += n;
       kernels->fused_forward[cell->cell](&args);
     }
@@ -337,9 +365,9 @@ static void same_bits(const void *row) {
   rondo_context *ctx = kernels ? cpu_host() : NULL;
   if (!ctx) return;
   for (const struct cell_row *cell = cells; cell->name; cell++)
-    for (int rows = 1; rows <= 13; rows++)
+    for (const int *rows = row_counts; *rows; rows++)
       for (int type = RONDO_F32; type <= RONDO_BF16; type++)
-        check_same_bits(kernels, ctx, cell, (rondo_dtype)type, rows);
+        check_same_bits(kernels, ctx, cell, (rondo_dtype)type, *rows);
 }
 
 /* y takes up what is there. */

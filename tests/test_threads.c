@@ -168,11 +168,8 @@ static void sentence_per_thread(const void *unused) {
 static const struct level_row {
   const char *name;
   rondo_isa isa;
-} levels[] = {{"portable", RONDO_ISA_PORTABLE},
-              {"avx2", RONDO_ISA_AVX2},
-              {"avx512", RONDO_ISA_AVX512},
-              {"avx512_bf16", RONDO_ISA_AVX512_BF16},
-              {NULL, 0}};
+} levels[] = {{"portable", RONDO_ISA_PORTABLE},       {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512},
+              {"avx512_bf16", RONDO_ISA_AVX512_BF16}, {"amx", RONDO_ISA_AMX},   {NULL, 0}};
 
 /* Bits do not depend on the number of threads, also where there is less work than threads. */
 static void same_bits(const void *row) {

@@ -93,12 +93,20 @@ typedef enum rondo_backend {
 /* Instruction sets of the CPU backend. Results are equal bit for bit on all x86-64 machines that use the same one;
  * there subnormal numbers, given or computed, count as zero. */
 typedef enum rondo_isa {
-  RONDO_ISA_BEST = 0,   /* whatever the machine has */
-  RONDO_ISA_PORTABLE,   /* C alone */
-  RONDO_ISA_AVX2,       /* AVX2, FMA and F16C */
-  RONDO_ISA_AVX512,     /* AVX-512 F, BW, DQ and VL */
-  RONDO_ISA_AVX512_BF16 /* and BF16, for weights RONDO_BF16: x and h are rounded to it on the way into products. All
-                           else is as with RONDO_ISA_AVX512, bit for bit */
+  RONDO_ISA_BEST = 0,    /* whatever the machine has */
+  RONDO_ISA_PORTABLE,    /* C alone */
+  RONDO_ISA_AVX2,        /* AVX2, FMA and F16C */
+  RONDO_ISA_AVX512,      /* AVX-512 F, BW, DQ and VL */
+  RONDO_ISA_AVX512_BF16, /* and BF16, for weights RONDO_BF16: x and h are rounded to it on the way into products. All
+                            else is as with RONDO_ISA_AVX512, bit for bit */
+  RONDO_ISA_AMX          /* and AMX (tiles) with BF16, for weights RONDO_BF16: rounded likewise, and added up in another
+                            order. All else is as with RONDO_ISA_AVX512_BF16, bit for bit.
+
+                            rondo_context_create asks the system for the process's permission to use tiles (on Linux
+                            arch_prctl, ARCH_REQ_XCOMP_PERM), unless max_isa is less. From then on the process's signal
+                            frames may be 8 KiB larger, and sigaltstack refuses stacks that are too small for them
+                            (getauxval(AT_MINSIGSTKSZ) has the size). If the system refuses, for want of AMX or because
+                            of such a stack, the next lower instruction set is taken */
 } rondo_isa;
 
 struct CUstream_st; /* cudaStream_t is a pointer to it; so no CUDA header is needed here */
@@ -316,7 +324,8 @@ typedef struct rondo_plan_desc {
                                    kernel; biases, x, y, h, c and all sums are float. CUDA rounds x and h to this type
                                    on the way into products, for tensor cores, where RONDO_F16 makes 65520 and more
                                    infinite; it has RONDO_BF16 from compute capability 8.0 on. The CPU rounds them
-                                   with RONDO_ISA_AVX512_BF16 and RONDO_BF16. training: RONDO_F32 only */
+                                   with RONDO_ISA_AVX512_BF16 and RONDO_ISA_AMX and RONDO_BF16. training: RONDO_F32
+                                   only */
   rondo_algorithm algorithm;    /* AUTO: the first of the backend's that fits; another one: that or RONDO_UNSUPPORTED */
   int allow_tf32;               /* CUDA, RONDO_F32: products may round their inputs to TF32 (10 bits) on tensor cores.
                                    Other backends compute in full float in any case */

@@ -101,7 +101,7 @@ rondo_status rondo_context_create(rondo_context **ctx, const rondo_context_desc 
   REQUIRE(!desc->parallel_for || desc->threads,
           "rondo_context_create: threads is 0, but parallel_for needs a number of at least 1");
   REQUIRE(desc->parallel_for || !desc->pool, "rondo_context_create: pool is given, but parallel_for is NULL");
-  REQUIRE((unsigned)desc->max_isa <= RONDO_ISA_AVX512_BF16, "rondo_context_create: max_isa %d is not a rondo_isa",
+  REQUIRE((unsigned)desc->max_isa <= RONDO_ISA_AMX, "rondo_context_create: max_isa %d is not a rondo_isa",
           (int)desc->max_isa);
   return desc->backend == RONDO_BACKEND_AUTO ? open_any(ctx, desc) : open_backend(ctx, desc, desc->backend);
 }

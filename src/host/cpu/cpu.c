@@ -20,6 +20,9 @@ const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa) {
 #if defined(RONDO_AVX512_BF16)
     case RONDO_ISA_AVX512_BF16: return &rondo_cpu_kernels_avx512_bf16;
 #endif
+#if defined(RONDO_AMX)
+    case RONDO_ISA_AMX: return &rondo_cpu_kernels_amx;
+#endif
     case RONDO_ISA_PORTABLE: return &rondo_cpu_kernels_portable;
     default: return NULL;
   }

@@ -20,7 +20,7 @@
  * projection: O) hold zeros. W, R and the projection are of the plan's type of weights, all else is float.
  *
  * Where the type comes in pairs (kernels.h), the rows 2 i and 2 i + 1 of W, R and the projection share a row of pairs:
- * W (B, F / 2, G, V, 2), and so on, with a row of zeros behind an odd number of rows. */
+ * W (B, F / 2, G, V, 2), and so on, with rows of zeros behind them up to a multiple of the kernels' pairs. */
 #ifndef RONDO_CPU_H
 #define RONDO_CPU_H
 
@@ -42,7 +42,7 @@ typedef struct rondo_cpu_state {
 typedef struct rondo_cpu_layout {
   const rondo_layer *layer;
   rondo_dtype type; /* of W, R and the projection */
-  int pairs;        /* these come in pairs of rows */
+  int pairs;        /* these come in pairs of rows, filled up to a multiple of this; 0: they do not */
   int fused;
   size_t inputs, hidden, outputs, gates, lanes; /* F, H, O, G, V */
   size_t blocks, units;                         /* B, and B * V */
@@ -58,7 +58,7 @@ rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *
 
 /* Rows of weights that are there for so many rows of a matrix. */
 static inline size_t rondo_cpu_depth(const rondo_cpu_layout *layout, size_t rows) {
-  return layout->pairs ? rows + rows % 2 : rows;
+  return rondo_cpu_filled(layout->pairs, rows);
 }
 
 size_t rondo_cpu_params_bytes(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
@@ -141,6 +141,10 @@ void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chu
 
 /* Fills the tables of states, and the first step's pairs of h. */
 void rondo_cpu_find_states(const rondo_cpu_call *call);
+
+/* With pairs: some columns of a row of `count` numbers, which begin at an even one, to their place among the row's
+ * pairs; behind the last of them the row is filled up with zeros. */
+void rondo_cpu_pair(const rondo_cpu_call *call, const float *from, size_t count, rondo_cpu_range columns, uint32_t *to);
 
 /* With pairs: h of some rows and columns after a step, for the next one; columns begin at a multiple of V. */
 void rondo_cpu_pair_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns);

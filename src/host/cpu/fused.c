@@ -60,8 +60,10 @@ static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, 
  * is part of the walk. The order of units changes no sum. */
 static void walk_blocks(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int step, int before,
                         rondo_cpu_range own) {
-  int single = rondo_schedule_active(&call->schedule, step) == 1; /* then kernels take blocks together */
-  int together = !single ? 1 : call->layout.gates == 1 ? 4 : 2;
+  /* Kernels take blocks together where one row or one gate makes few sums; in tiles, to finish a block while the next
+   * one is multiplied. */
+  int single = rondo_schedule_active(&call->schedule, step) == 1, tiles = call->layout.pairs > 2;
+  int together = call->layout.gates == 1 || tiles ? 4 : single ? 2 : 1;
   int groups = (own.count + together - 1) / together, backwards = (call->state->sweep + (unsigned)step) % 2;
   for (int i = 0; i < groups; i++) {
     int block = (backwards ? groups - 1 - i : i) * together;

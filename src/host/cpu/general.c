@@ -60,7 +60,9 @@ static rondo_product_forward_args inner_args(const rondo_cpu_call *call, rondo_c
       .rows = rows.count, .inputs = (int)call->layout.hidden, .in = ws->inner_rows + rows.begin};
   if (!call->layout.pairs) return args;
   uint32_t *pairs = ws->inner_pairs + (size_t)rows.begin * stride;
-  for (int r = 0; r < rows.count; r++) call->kernels->pair(args.inputs, args.in[r], pairs + (size_t)r * stride);
+  rondo_cpu_range all = {0, args.inputs};
+  for (int r = 0; r < rows.count; r++)
+    rondo_cpu_pair(call, args.in[r], call->layout.hidden, all, pairs + (size_t)r * stride);
   args.in_pairs = pairs, args.pairs_row = (ptrdiff_t)stride;
   return args;
 }

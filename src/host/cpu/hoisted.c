@@ -61,16 +61,16 @@ static void carve_states(const rondo_cpu_layout *l, size_t batch, rondo_arena *a
 }
 
 /* Rows of pairs of so many numbers, apart as rows of h are. */
-static uint32_t *pairs(rondo_arena *arena, size_t rows, size_t count, size_t *stride) {
-  *stride = (count + 1) / 2 + 16;
+static uint32_t *pairs(const rondo_cpu_layout *l, rondo_arena *arena, size_t rows, size_t count, size_t *stride) {
+  *stride = rondo_cpu_depth(l, count) / 2 + 16;
   return rondo_arena_take(arena, rondo_size_mul(rows, *stride), sizeof(uint32_t));
 }
 
 static void carve_pairs(const rondo_cpu_layout *l, size_t batch, rondo_arena *arena, rondo_cpu_workspace *ws) {
-  for (int i = 0; i < 2; i++) ws->x_pairs[i] = pairs(arena, ws->rows, l->inputs, &ws->x_pairs_row);
+  for (int i = 0; i < 2; i++) ws->x_pairs[i] = pairs(l, arena, ws->rows, l->inputs, &ws->x_pairs_row);
   if (l->layer->cell == RONDO_DENSE) return;
-  for (int i = 0; i < 2; i++) ws->h_pairs[i] = pairs(arena, batch, l->outputs, &ws->h_pairs_row);
-  if (!l->fused) ws->inner_pairs = pairs(arena, batch, l->hidden, &ws->inner_pairs_row);
+  for (int i = 0; i < 2; i++) ws->h_pairs[i] = pairs(l, arena, batch, l->outputs, &ws->h_pairs_row);
+  if (!l->fused) ws->inner_pairs = pairs(l, arena, batch, l->hidden, &ws->inner_pairs_row);
 }
 
 static void carve(const rondo_plan *plan, const rondo_cpu_layout *l, rondo_arena *arena, rondo_cpu_workspace *ws) {
@@ -102,8 +102,9 @@ rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ct
     if (arena.used > plan->layer_workspace) plan->layer_workspace = arena.used;
   }
   snprintf(plan->note, sizeof plan->note, "%s %d lanes%s, %s, %d rows x %d gates, x %d step%s ahead", kernels->name,
-           kernels->lanes, layouts[0].pairs ? " of pairs" : "", layouts[0].fused ? "fused" : "general", kernels->rows,
-           (int)layouts[0].vectors, plan->chunk, plan->chunk == 1 ? "" : "s");
+           kernels->lanes, layouts[0].pairs ? " of pairs" : "", layouts[0].fused ? "fused" : "general",
+           layouts[0].pairs ? kernels->pair_rows : kernels->rows, (int)layouts[0].vectors, plan->chunk,
+           plan->chunk == 1 ? "" : "s");
   return RONDO_OK;
 }
 

@@ -19,6 +19,17 @@
  * of bf16 are exact in float, and each is added with a rounding of its own: these sums, too, are those of the same
  * numbers kept as floats.
  *
+ * Tiles. An instruction set that multiplies matrices of bf16 takes 32 products at a time, by the manual in two chains
+ * of additions: for k = 0, 32, 64, ...
+ *
+ *     even = x_k W[k] + x_k+2 W[k+2] + ... + x_k+30 W[k+30]
+ *     odd = x_k+1 W[k+1] + x_k+3 W[k+3] + ... + x_k+31 W[k+31]
+ *     sum = sum + (even + odd)
+ *
+ * with a rounding for each addition, subnormal numbers counting as zero. This, too, is one order whatever rows and
+ * units are computed together. Rows of pairs, the weights' and those of x and h, are filled up with zeros to a multiple
+ * of 32 numbers, and zeros change no sum.
+ *
  * Weights and sums come in unit blocks of V = lanes units; cpu.h draws the layout. Letters: B blocks, M rows, U units
  * of all blocks. A table of rows is (M) pointers: rows that are computed together lie where they are. Nothing beyond
  * the last unit is read or written in x, h, c and y; other arrays hold whole blocks. */
@@ -32,11 +43,11 @@ typedef struct rondo_product_forward_args {
   int gates; /* G of weights and sums: 4, 3 or 1 */
   int rows, inputs, blocks;
   const float *const *in;   /* (rows): (inputs) */
-  const uint32_t *in_pairs; /* with pairs, instead: (rows, inputs / 2 rounded up), rows apart by a number of pairs */
+  const uint32_t *in_pairs; /* with pairs, instead: (rows, inputs / 2 filled up), rows apart by a number of pairs */
   ptrdiff_t pairs_row;
   const float *start;  /* (blocks, G, V), what the sums begin with; NULL: zeros */
   rondo_dtype type;    /* of the weights */
-  const void *weights; /* (blocks, inputs, G, V); pairs (blocks, inputs / 2 rounded up, G, V) */
+  const void *weights; /* (blocks, inputs, G, V); pairs (blocks, inputs / 2 filled up, G, V) */
   float *sums;         /* (blocks, rows, G, V) by the distances of blocks and rows, in floats */
   ptrdiff_t sums_block, sums_row;
 } rondo_product_forward_args;
@@ -46,7 +57,7 @@ typedef struct rondo_fused_forward_args {
   int rows, hidden;
   int first_block, blocks;
   rondo_dtype type;    /* of the weights */
-  const void *weights; /* (all B, hidden, G, V); pairs (all B, hidden / 2 rounded up, G, V) */
+  const void *weights; /* (all B, hidden, G, V); pairs (all B, hidden / 2 filled up, G, V) */
   const float *bias;   /* GRU: what the recurrent sums of gate h begin with, (all B, V) */
   const float *sums;   /* (all B, rows, G, V), blocks apart by sums_block floats */
   ptrdiff_t sums_block;
@@ -103,13 +114,15 @@ typedef struct rondo_cpu_kernels {
   const char *name; /* the suffix */
   int lanes;        /* V */
   int rows;         /* that a tile takes at most */
+  int pairs;        /* weights RONDO_BF16 come in pairs, their rows filled up to a multiple of this; 0: no pairs */
+  int pair_rows;    /* that a tile of them takes at most */
   void (*product_forward)(const rondo_product_forward_args *args);
   void (*fused_forward[RONDO_RNN + 1])(const rondo_fused_forward_args *args); /* by rondo_cell */
   rondo_cell_kernel *layer_norm_forward;
   rondo_cell_kernel *gru_reset_forward;             /* reset_before: z and r into x_sums, r * h_in to inner */
   rondo_cell_kernel *cell_forward[RONDO_DENSE + 1]; /* by rondo_cell; DENSE: x_sums becomes its function, in place */
   void (*output_forward)(const rondo_output_forward_args *args);
-  void (*pair)(int count, const float *in, uint32_t *out); /* (count) to (count / 2 rounded up); NULL: no pairs */
+  void (*pair)(int count, const float *in, uint32_t *out); /* (count) to (count / 2 rounded up) */
   rondo_cpu_map *map;                                      /* every rondo_activation but SOFTMAX */
   void (*exp)(int count, const float *in, float *out);
 } rondo_cpu_kernels;
@@ -118,28 +131,37 @@ extern const rondo_cpu_kernels rondo_cpu_kernels_portable;
 #if defined(__x86_64__)
 extern const rondo_cpu_kernels rondo_cpu_kernels_avx2, rondo_cpu_kernels_avx512;
 extern const rondo_cpu_kernels rondo_cpu_kernels_avx512_bf16; /* where the compiler knows it: RONDO_AVX512_BF16 */
+extern const rondo_cpu_kernels rondo_cpu_kernels_amx;         /* likewise: RONDO_AMX */
 #endif
 
 /* cpu.c: NULL for an instruction set that this build has no kernels for. Says nothing about the machine. */
 const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa);
 
-/* Whether weights of a type come in pairs. */
+/* Whether weights of a type come in pairs: 0, or the multiple that their rows are filled up to. */
 static inline int rondo_cpu_pairs(const rondo_cpu_kernels *kernels, rondo_dtype type) {
-  return type == RONDO_BF16 && kernels->pair;
+  return type == RONDO_BF16 ? kernels->pairs : 0;
 }
 
-/* kernels_ref.c, for tests only: the same from the same arguments in double, for vectors of V = lanes; weights are in
- * pairs where rows are given in pairs. Results are dense double arrays and those of args stay untouched. size: the sums
- * of the terms' absolute values, which bound what rounding may do. */
-void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes,
+/* `count` numbers of a row filled up to a multiple of `pairs`. */
+static inline size_t rondo_cpu_filled(int pairs, size_t count) {
+  size_t multiple = pairs ? (size_t)pairs : 1;
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+/* kernels_ref.c, for tests only: the same from the same arguments in double, for the lanes and pairs of `kernels`;
+ * weights are in pairs where rows are given in pairs. Results are dense double arrays and those of args stay untouched.
+ * size: the sums of the terms' absolute values, which bound what rounding may do. */
+void rondo_product_forward_ref(const rondo_product_forward_args *args, const rondo_cpu_kernels *kernels,
                                double *sums /* (blocks, rows, G, V) */, double *size /* likewise */);
 
 /* a, size: gate sums (rows, hidden, G); c (LSTM), h: (rows, hidden). Only units of the given blocks are written. For
  * the h gate of a GRU, a holds the recurrent sum alone. */
-void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *c,
-                            double *h);
-void rondo_gru_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h);
-void rondo_rnn_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h);
+void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
+                            double *size, double *c, double *h);
+void rondo_gru_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
+                           double *size, double *h);
+void rondo_rnn_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
+                           double *size, double *h);
 
 /* Without layer_norm: cell_forward's inner (for DENSE: its result) and c, (rows, hidden). */
 void rondo_cell_forward_ref(const rondo_cell_forward_args *args, double *inner, double *c);

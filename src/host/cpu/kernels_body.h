@@ -1,4 +1,5 @@
-/* kernels_body.h - every CPU kernel once, on the words of vec.h. kernels_<isa>.c includes it and gives KERNEL(name). */
+/* kernels_body.h - every CPU kernel once, on the words of vec.h. kernels_<isa>.c includes it and gives KERNEL(name);
+ * with VEC_TILES, products of pairs are in tiles. */
 #include "cpu/kernels.h"
 #include "cpu/vec_functions.h"
 
@@ -49,6 +50,9 @@ FINISH finish_rnn(const rondo_fused_forward_args *args, int block, int row, vec 
   finish_h(args, row, unit, vec_tanh(a), args->hidden - unit);
 }
 
+#if defined(VEC_TILES)
+#include "cpu/kernels_tiles.h"
+#else
 /* Rows of the next tile when `left` are left: the last two tiles share evenly, as thin tiles wait for weights. */
 static int tile_rows(int left) {
   return left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
@@ -86,6 +90,7 @@ static void KERNEL(product_forward)(const rondo_product_forward_args *args) {
   else
     product_1(args);
 }
+#endif
 
 #include "cpu/kernels_cell.h"
 
@@ -116,11 +121,21 @@ static void KERNEL(pair)(int count, const float *in, uint32_t *out) {
 #define PAIR NULL
 #endif
 
+#if defined(VEC_TILES)
+enum { PAIRS = 2 * TILE_PAIRS, PAIR_ROWS = PANEL_ROWS };
+#elif defined(VEC_PAIRS)
+enum { PAIRS = 2, PAIR_ROWS = ROWS };
+#else
+enum { PAIRS = 0, PAIR_ROWS = 0 };
+#endif
+
 #define KERNELS(isa)                                                                                                   \
   const rondo_cpu_kernels rondo_cpu_kernels_##isa = {                                                                  \
       .name = #isa,                                                                                                    \
       .lanes = LANES,                                                                                                  \
       .rows = ROWS,                                                                                                    \
+      .pairs = PAIRS,                                                                                                  \
+      .pair_rows = PAIR_ROWS,                                                                                          \
       .product_forward = KERNEL(product_forward),                                                                      \
       .fused_forward = {[RONDO_LSTM] = fused_4, [RONDO_GRU] = fused_3, [RONDO_RNN] = fused_1},                         \
       .layer_norm_forward = KERNEL(layer_norm_forward),                                                                \

@@ -15,20 +15,21 @@ static double of_pair(const uint32_t *pairs, int width, int k, int column) {
 /* The weight of row k and a column of a stream (rows, width). */
 static double weight_at(rondo_dtype type, int pairs, const void *weights, int stream, int rows, int width, int k,
                         int column) {
-  int at = (stream * rows + k) * width + column;
-  if (pairs) return of_pair((const uint32_t *)weights + stream * ((rows + 1) / 2) * width, width, k, column);
+  int at = (stream * rows + k) * width + column, depth = (int)rondo_cpu_filled(pairs, (size_t)rows);
+  if (pairs) return of_pair((const uint32_t *)weights + stream * depth / 2 * width, width, k, column);
   return type == RONDO_F32 ? ((const float *)weights)[at] : rondo_from_half(type, ((const uint16_t *)weights)[at]);
 }
 
-void rondo_product_forward_ref(const rondo_product_forward_args *args, int lanes, double *sums, double *size) {
-  int width = args->gates * lanes;
+void rondo_product_forward_ref(const rondo_product_forward_args *args, const rondo_cpu_kernels *kernels, double *sums,
+                               double *size) {
+  int width = args->gates * kernels->lanes, in_pairs = args->in_pairs ? kernels->pairs : 0;
   for (int block = 0; block < args->blocks; block++)
     for (int m = 0; m < args->rows; m++)
       for (int column = 0; column < width; column++) {
         double sum = args->start ? args->start[block * width + column] : 0, absolute = fabs(sum);
         for (int k = 0; k < args->inputs; k++) {
           const uint32_t *pairs = args->in_pairs;
-          double weight = weight_at(args->type, pairs != NULL, args->weights, block, args->inputs, width, k, column);
+          double weight = weight_at(args->type, in_pairs, args->weights, block, args->inputs, width, k, column);
           double term = (pairs ? of_pair(pairs + m * args->pairs_row, 1, k, 0) : args->in[m][k]) * weight;
           sum += term;
           absolute += fabs(term);
@@ -43,9 +44,10 @@ static double sigmoid(double x) {
 }
 
 /* a and size (G) of unit `unit` of row n; `apart`: gate 2 begins with the recurrent bias instead of x's part. */
-static void gate_sums(const rondo_fused_forward_args *args, int lanes, int gates, int n, int unit, int apart, double *a,
-                      double *size) {
-  int block = unit / lanes, lane = unit % lanes;
+static void gate_sums(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, int gates, int n,
+                      int unit, int apart, double *a, double *size) {
+  int lanes = kernels->lanes, block = unit / lanes, lane = unit % lanes;
+  int in_pairs = args->h_in_pairs ? kernels->pairs : 0;
   for (int g = 0; g < gates; g++) {
     a[g] = args->sums[block * args->sums_block + (n * gates + g) * lanes + lane];
     if (apart && g == 2) a[g] = args->bias[unit];
@@ -53,7 +55,7 @@ static void gate_sums(const rondo_fused_forward_args *args, int lanes, int gates
     for (int k = 0; k < args->hidden; k++) {
       const uint32_t *pairs = args->h_in_pairs;
       double weight =
-          weight_at(args->type, pairs != NULL, args->weights, block, args->hidden, gates * lanes, k, g * lanes + lane);
+          weight_at(args->type, in_pairs, args->weights, block, args->hidden, gates * lanes, k, g * lanes + lane);
       double term = (pairs ? of_pair(pairs + n * args->pairs_row, 1, k, 0) : args->h_in[n][k]) * weight;
       a[g] += term;
       size[g] += fabs(term);
@@ -66,35 +68,40 @@ static int end_unit(const rondo_fused_forward_args *args, int lanes) {
   return end < args->hidden ? end : args->hidden;
 }
 
-void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *c,
-                            double *h) {
+void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
+                            double *size, double *c, double *h) {
+  int lanes = kernels->lanes;
   for (int n = 0; n < args->rows; n++)
     for (int unit = args->first_block * lanes; unit < end_unit(args, lanes); unit++) {
       int at = n * args->hidden + unit;
       double *gates = a + 4 * at;
-      gate_sums(args, lanes, 4, n, unit, 0, gates, size + 4 * at);
+      gate_sums(args, kernels, 4, n, unit, 0, gates, size + 4 * at);
       c[at] = sigmoid(gates[1]) * args->c_in[n][unit] + sigmoid(gates[0]) * tanh(gates[2]);
       h[at] = sigmoid(gates[3]) * tanh(c[at]);
     }
 }
 
-void rondo_gru_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h) {
+void rondo_gru_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
+                           double *size, double *h) {
+  int lanes = kernels->lanes;
   for (int n = 0; n < args->rows; n++)
     for (int unit = args->first_block * lanes; unit < end_unit(args, lanes); unit++) {
       int at = n * args->hidden + unit;
       double *gates = a + 3 * at;
-      gate_sums(args, lanes, 3, n, unit, 1, gates, size + 3 * at);
+      gate_sums(args, kernels, 3, n, unit, 1, gates, size + 3 * at);
       double x_part = args->sums[unit / lanes * args->sums_block + (n * 3 + 2) * lanes + unit % lanes];
       double z = sigmoid(gates[0]);
       h[at] = z * args->h_in[n][unit] + (1 - z) * tanh(x_part + sigmoid(gates[1]) * gates[2]);
     }
 }
 
-void rondo_rnn_forward_ref(const rondo_fused_forward_args *args, int lanes, double *a, double *size, double *h) {
+void rondo_rnn_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
+                           double *size, double *h) {
+  int lanes = kernels->lanes;
   for (int n = 0; n < args->rows; n++)
     for (int unit = args->first_block * lanes; unit < end_unit(args, lanes); unit++) {
       int at = n * args->hidden + unit;
-      gate_sums(args, lanes, 1, n, unit, 0, a + at, size + at);
+      gate_sums(args, kernels, 1, n, unit, 0, a + at, size + at);
       h[at] = tanh(a[at]);
     }
 }

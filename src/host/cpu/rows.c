@@ -25,6 +25,13 @@ rondo_cpu_chunk rondo_cpu_next_chunk(const rondo_cpu_call *call, const rondo_cpu
   return chunk_from(call, chunk->first + chunk->steps, 1 - chunk->turn);
 }
 
+void rondo_cpu_pair(const rondo_cpu_call *call, const float *from, size_t count, rondo_cpu_range columns,
+                    uint32_t *to) {
+  size_t end = (size_t)(columns.begin + columns.count), depth = rondo_cpu_depth(&call->layout, count);
+  call->kernels->pair(columns.count, from + columns.begin, to + columns.begin / 2);
+  for (size_t pair = (end + 1) / 2; end == count && pair < depth / 2; pair++) to[pair] = 0;
+}
+
 /* Row `row` of the chunk, which is row r of a step. */
 static void find_row(const rondo_cpu_call *call, int turn, int row, int step, int r) {
   const rondo_pass *pass = call->pass;
@@ -33,8 +40,9 @@ static void find_row(const rondo_cpu_call *call, int turn, int row, int step, in
   const float *x = pass->x + n * pass->x_sequence + p * pass->x_timestep;
   ws->x[turn][row] = x;
   if (pass->y) ws->y[turn][row] = pass->y + n * pass->y_sequence + p * pass->y_timestep;
+  rondo_cpu_range all = {0, (int)call->layout.inputs};
   if (call->layout.pairs)
-    call->kernels->pair((int)call->layout.inputs, x, ws->x_pairs[turn] + (size_t)row * ws->x_pairs_row);
+    rondo_cpu_pair(call, x, call->layout.inputs, all, ws->x_pairs[turn] + (size_t)row * ws->x_pairs_row);
 }
 
 void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int part, int parts) {
@@ -57,15 +65,16 @@ static ptrdiff_t state_row(const rondo_pass *pass, int n) {
 void rondo_cpu_pair_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns) {
   const rondo_cpu_workspace *ws = &call->ws;
   float *const *h = rondo_cpu_h_out(call, step);
-  uint32_t *pairs = ws->h_pairs[(step + 1) % 2] + columns.begin / 2;
+  uint32_t *pairs = ws->h_pairs[(step + 1) % 2];
   for (int r = rows.begin; r < rows.begin + rows.count; r++)
-    call->kernels->pair(columns.count, h[r] + columns.begin, pairs + (size_t)r * ws->h_pairs_row);
+    rondo_cpu_pair(call, h[r], call->layout.outputs, columns, pairs + (size_t)r * ws->h_pairs_row);
 }
 
 void rondo_cpu_find_states(const rondo_cpu_call *call) {
   const rondo_pass *pass = call->pass;
   const rondo_cpu_workspace *ws = &call->ws;
   int lstm = pass->layer->cell == RONDO_LSTM, missing = pass->restart || !pass->h_0 || (lstm && !pass->c_0);
+  rondo_cpu_range all = {0, (int)call->layout.outputs};
   if (missing) memset(ws->zeros, 0, call->layout.hidden * sizeof *ws->zeros); /* O is no more than H */
   for (int r = 0; r < pass->batch; r++) {
     int n = rondo_schedule_row(&call->schedule, r), restart = pass->restart && pass->restart[n];
@@ -77,7 +86,7 @@ void rondo_cpu_find_states(const rondo_cpu_call *call) {
       ws->c_rows[r] = pass->c_n ? pass->c_n + row * pass->c_stride : ws->c + (size_t)r * ws->c_stride;
     }
     if (call->layout.pairs)
-      call->kernels->pair((int)call->layout.outputs, ws->h_0[r], ws->h_pairs[0] + (size_t)r * ws->h_pairs_row);
+      rondo_cpu_pair(call, ws->h_0[r], call->layout.outputs, all, ws->h_pairs[0] + (size_t)r * ws->h_pairs_row);
     if (ws->inner) ws->inner_rows[r] = ws->inner + (size_t)r * call->layout.units;
   }
 }

@@ -154,7 +154,8 @@ static const rondo_cpu_training_kernels *kernels_of(int variant) {
 #if defined(__x86_64__)
     case RONDO_ISA_AVX2: return &rondo_cpu_training_kernels_avx2;
     case RONDO_ISA_AVX512:
-    case RONDO_ISA_AVX512_BF16: return &rondo_cpu_training_kernels_avx512;
+    case RONDO_ISA_AVX512_BF16:
+    case RONDO_ISA_AMX: return &rondo_cpu_training_kernels_avx512;
 #endif
     default: return &rondo_cpu_training_kernels_portable;
   }
