@@ -324,6 +324,9 @@ typedef struct rondo_plan_desc {
                                    products over all timesteps, in its workspace. That grows by one layer's gates, and
                                    on the CPU by its weights: it pays with several layers or directions and rows
                                    enough; rondo_plan_sizes tells */
+  int threads;                  /* CPU: so many of the context's threads work, but no more than a layer has parts (8 or
+                                   16 units, say); 0: as many as pay, by a model of the time that a call takes, which
+                                   rondo_plan_text quotes */
 } rondo_plan_desc;
 
 /* Bytes that the caller provides. Everything is at its largest: max_batch, max_timesteps. */
@@ -347,8 +350,9 @@ RONDO_API void rondo_plan_destroy(rondo_plan *plan);
 /* Belongs to the plan; NULL for NULL. */
 RONDO_API const rondo_sizes *rondo_plan_sizes(const rondo_plan *plan);
 
-/* One line for people: what was chosen, for what, with what.
- * "cpu/hoisted lstm:n64t100c39h512 f32, avx512 16 lanes, fused, 6 rows x 4 gates, ..."
+/* One line for people: what was chosen, for what, with what, and on the CPU the threads of the largest call and why.
+ * "cpu/hoisted lstm:n64t100c39h512 f32, avx512 16 lanes, fused, 6 rows x 4 gates, ..., 2 of 2 threads: 63 ms by the
+ * model, 1 takes 126, ..."
  * Belongs to the plan; "" for NULL. */
 RONDO_API const char *rondo_plan_text(const rondo_plan *plan);
 
