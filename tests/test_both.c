@@ -169,6 +169,19 @@ static void one_call(const void *level_row) {
   EXPECT(l.calls == 3 && l.parts == 2, "three layers made %d calls for %d parts", l.calls, l.parts);
 }
 
+/* Sequences without a step give their initial state. */
+static void empty(const void *level) {
+  rondo_context *ctx = context_of(level, 2);
+  test_setup s;
+  if (!ctx || !test_set_up(&s, ctx, test_data_named("lstm:n2t3c4h33:bi:h0"), NULL)) return;
+  static const int32_t lengths[2] = {0, 0};
+  rondo_batch batch = s.batch;
+  batch.lengths = lengths;
+  test_outputs out = test_forward(&s, &batch);
+  EXPECT(test_same_bits(out.h_n, s.data->h_0, s.state_count), "h_n is not h_0");
+  EXPECT(test_same_bits(out.c_n, s.data->c_0, s.state_count), "c_n is not c_0");
+}
+
 /* A plan of a context with one thread has no workspace for both; its guard bands would show. */
 static void no_room(const void *level) {
   rondo_context *one = context_of(level, 1), *three = one ? context_of(level, 3) : NULL;
@@ -212,6 +225,9 @@ static void choices(const void *unused) {
   EXPECT(threads_for((rondo_cpu_costs){.barrier = 100, .arrival = 1000}, work, all) == 3, "a third pays, a fourth not");
   rondo_cpu_work five = work;
   five.parts = 5;
+  rondo_cpu_work ahead = work;
+  ahead.ahead = 1e8, ahead.products = 0;
+  EXPECT(threads_for((rondo_cpu_costs){.wake_up = 4e5}, ahead, (rondo_cpu_limits){1, 2}) == 2, "two save 0.1 ms");
   EXPECT(threads_for((rondo_cpu_costs){.wake_up = 1}, five, (rondo_cpu_limits){1, 4}) == 3,
          "of five parts a thread has two, with three threads as with four");
 }
@@ -342,6 +358,7 @@ const test_suite test_both = {"BothDirections", TEST_ONCE,
                                                  LEVEL_TEST(in_place),
                                                  LEVEL_TEST(unlike),
                                                  LEVEL_TEST(one_call),
+                                                 LEVEL_TEST(empty),
                                                  LEVEL_TEST(no_room),
                                                  LEVEL_TEST(merged),
                                                  {0}}};

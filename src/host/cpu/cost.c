@@ -1,25 +1,27 @@
 /* cost.c - how many threads a call is worth, by a model of its time.
  *
- *     time(P) = max(products * s / RATE, passes * read(weights * s)) + waits * barrier(P) + (P > 1 ? wake_up : 0)
+ *     time(P) = s * ahead / RATE + max(s * products / RATE, passes * read(s * weights))
+ *               + waits * barrier(P) + (P > 1 ? wake_up : 0)
  *
  * s is the largest thread's share: ceil(parts / P) / parts. Of the weights that a thread walks in each pass its second
  * cache holds a part, as walks turn around at their ends (fused.c), and the rest comes from farther away. A barrier
- * costs more than the two threads' coming together, as real threads are never even; each further one counts itself in
- * after the others.
+ * costs more than two threads' coming together, as real ones are never even; each further one counts itself in after
+ * the others.
  *
  * The constants were measured with two threads of an AMD Zen 4 at 3.7 GHz. Other machines differ, by a factor of two
- * either way as a rule; so the choice may then be off where it matters little, about the sizes where P threads and
- * P + 1 take the same time. rondo_plan_desc.threads overrules it. */
+ * either way as a rule; the choice may then be off about the sizes where P threads and P + 1 take much the same time.
+ * rondo_plan_desc.threads overrules it. */
 #include "cpu/cpu.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-/* Bytes that a core reads in a nanosecond: from its second cache; from beyond, where 78 to 100 were seen, but a Xeon
- * gives 30. */
+/* Bytes that a core reads in a nanosecond: from its second cache; and from beyond, between the 78 to 100 seen there and
+ * the 30 of a Xeon. */
 static const double NEAR = 120, FAR = 50;
 
-static const rondo_cpu_costs measured = {.cache = 1 << 20, .barrier = 400, .arrival = 70, .wake_up = 40000};
+/* Two threads that do nothing else meet in 70 ns, in a recurrence 240 to 250 are lost. They wake in 18 us and more. */
+static const rondo_cpu_costs measured = {.cache = 1 << 20, .barrier = 250, .arrival = 70, .wake_up = 30000};
 
 rondo_cpu_costs rondo_cpu_measured_costs(void) {
   rondo_cpu_costs costs = measured;
@@ -40,17 +42,19 @@ double rondo_cpu_rate(rondo_isa isa, int pairs) {
 
 rondo_cpu_work rondo_cpu_work_of(const rondo_cpu_layout *l, rondo_isa isa, size_t rows, int steps, size_t ahead) {
   int dense = l->layer->cell == RONDO_DENSE;
-  double columns = (double)(l->gates * l->hidden), inputs = (double)l->inputs, chunks = (double)(rows / ahead + 1);
-  double recurrent = dense ? 0 : (double)l->outputs, passes = dense ? chunks : steps > 1 ? steps : 1;
-  double fresh = chunks < passes ? chunks / passes : 1; /* walks of W in a pass */
-  double projection = l->layer->projection_size ? (double)(l->hidden * l->outputs) : 0;
-  return (rondo_cpu_work){
-      .parts = (int)l->streams,
-      .rate = rondo_cpu_rate(isa, l->pairs),
-      .products = (double)rows * (columns * (recurrent + inputs) + projection),
-      .passes = passes,
-      .weights = (double)rondo_dtype_bytes(l->type) * (columns * (recurrent + inputs * fresh) + projection),
-      .waits = passes * (l->fused ? 1 : 2)};
+  double columns = (double)(l->gates * l->hidden), chunks = (double)((rows + ahead - 1) / ahead);
+  double input = columns * (double)l->inputs, recurrent = dense ? 0 : columns * (double)l->outputs;
+  if (l->layer->projection_size) recurrent += (double)(l->hidden * l->outputs);
+  rondo_cpu_work work = {.parts = (int)l->streams, .rate = rondo_cpu_rate(isa, l->pairs)};
+  work.passes = dense ? chunks : steps > 0 ? steps : 1;
+  if (chunks < work.passes)
+    work.ahead = (double)rows * input; /* which reads W seldom */
+  else
+    recurrent += input;
+  work.products = (double)rows * recurrent;
+  work.weights = (double)rondo_dtype_bytes(l->type) * recurrent;
+  work.waits = work.passes * (l->fused ? 1 : 2);
+  return work;
 }
 
 static int least(int a, int b) {
@@ -69,7 +73,7 @@ static double span(const rondo_cpu_costs *costs, const rondo_cpu_work *w, int th
   double own = w->weights * share, held = own < costs->cache ? own : costs->cache;
   double multiply = w->products * share / w->rate, read = w->passes * (held / NEAR + (own - held) / FAR);
   double barrier = threads > 1 ? costs->barrier + costs->arrival * (threads - 2) : 0;
-  return (multiply > read ? multiply : read) + w->waits * barrier;
+  return w->ahead * share / w->rate + (multiply > read ? multiply : read) + w->waits * barrier;
 }
 
 rondo_cpu_choice rondo_cpu_choose(const rondo_cpu_costs *costs, const rondo_cpu_work *work, rondo_cpu_limits limits) {

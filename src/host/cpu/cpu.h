@@ -88,12 +88,11 @@ double rondo_cpu_rate(rondo_isa isa, int pairs);
 
 /* A call of one layer and direction. */
 typedef struct rondo_cpu_work {
-  int parts;       /* of equal size that threads share */
-  double products; /* multiplications of the call, */
-  double rate;     /* so many of a core in a nanosecond */
-  double passes;   /* walks over the weights, */
-  double weights;  /* so many bytes in each */
-  double waits;    /* barriers */
+  int parts;              /* of equal size that threads share */
+  double ahead, products; /* multiplications: of x for many timesteps, and in walks over the weights; */
+  double rate;            /* so many of a core in a nanosecond */
+  double passes, weights; /* these walks, and the bytes of each */
+  double waits;           /* barriers */
 } rondo_cpu_work;
 
 /* rows: of x in the whole call, of which `ahead` are projected at a time. */
