@@ -164,7 +164,9 @@ RONDO_API const char *rondo_context_text(const rondo_context *ctx);
 RONDO_API rondo_status rondo_synchronize(rondo_context *ctx);
 
 /* Memory of the context's backend, aligned to 64 bytes or better, not cleared. A convenience: any memory will do that
- * the backend can reach (aligned_alloc, cudaMalloc, cudaMallocManaged, ...). NULL on failure, with the sentence set.
+ * the backend can reach (aligned_alloc, cudaMalloc, cudaMallocManaged, ...). Host memory of 2 MiB and more begins at a
+ * multiple of that, and the system is asked for pages of 2 MiB (madvise), which large weights are read from faster;
+ * where it has none to give, pages are small. NULL on failure, with the sentence set.
  * Release it with rondo_free, with this context or another of the same backend and device. 0 bytes is a failure. */
 RONDO_API void *rondo_alloc(rondo_context *ctx, size_t bytes);
 RONDO_API void rondo_free(rondo_context *ctx, void *pointer);
