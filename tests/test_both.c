@@ -86,7 +86,7 @@ static test_outputs run(const struct level_row *level, const problem_data *data,
   rondo_plan_desc desc = problem_plan_desc(&data->problem);
   desc.threads = threads;
   rondo_context *ctx = context_of(level, threads);
-  if (!ctx || !test_set_up(s, ctx, data, &desc)) return (test_outputs){NULL};
+  if (!ctx || !test_set_up(s, ctx, data, &desc)) return (test_outputs){0};
   EXPECT(says(s->plan, "on both directions at once as asked") == (threads > 1), "%d threads: \"%s\"", threads,
          rondo_plan_text(s->plan));
   return test_forward(s, &s->batch);
