@@ -327,14 +327,15 @@ typedef struct rondo_plan_desc {
                                    on the CPU by its weights: it pays with several layers or directions and rows
                                    enough; rondo_plan_sizes tells */
   int threads;                  /* CPU: so many of the context's threads work, but no more than a layer has parts (8 or
-                                   16 units, say); 0: as many as pay, by a model of the time that a call takes, which
-                                   rondo_plan_text quotes */
+                                   16 units, say); contexts that use the plan must have as many. 0: as many as pay, by
+                                   a model of the time that a call takes, which rondo_plan_text quotes */
 } rondo_plan_desc;
 
 /* Bytes that the caller provides. Everything is at its largest: max_batch, max_timesteps. */
 typedef struct rondo_sizes {
   size_t params;    /* the parameter block */
-  size_t workspace; /* scratch of one call */
+  size_t workspace; /* scratch of one call; on the CPU for both directions of a layer at once if the context that the
+                       plan was made with has several threads */
   size_t reserve;   /* what a training forward keeps for backward; 0 without training */
   size_t state;     /* dense c_n, (L*D, max_batch, H) floats; h_n, (L*D, max_batch, O), is no larger */
 } rondo_sizes;

@@ -1,7 +1,7 @@
 /* cost.c - how many threads a call is worth, by a model of its time.
  *
  *     time(P) = s * ahead / RATE + max(s * products / RATE, passes * read(s * weights))
- *               + waits * barrier(P) + (P > 1 ? wake_up : 0)
+ *               + waits * barrier(P) + (P > 1 ? wakes * wake_up : 0)
  *
  * s is the largest thread's share: ceil(parts / P) / parts. Of the weights that a thread walks in each pass its second
  * cache holds a part, as walks turn around at their ends (fused.c), and the rest comes from farther away. A barrier
@@ -40,12 +40,17 @@ double rondo_cpu_rate(rondo_isa isa, int pairs) {
   }
 }
 
-rondo_cpu_work rondo_cpu_work_of(const rondo_cpu_layout *l, rondo_isa isa, size_t rows, int steps, size_t ahead) {
+double rondo_cpu_wakes(const rondo_plan *plan) {
+  return 1.0 / (plan->desc.layer.num_layers * plan->directions);
+}
+
+rondo_cpu_work rondo_cpu_work_of(const rondo_plan *plan, const rondo_cpu_layout *l, size_t rows, int steps,
+                                 size_t ahead) {
   int dense = l->layer->cell == RONDO_DENSE;
   double columns = (double)(l->gates * l->hidden), chunks = (double)((rows + ahead - 1) / ahead);
   double input = columns * (double)l->inputs, recurrent = dense ? 0 : columns * (double)l->outputs;
   if (l->layer->projection_size) recurrent += (double)(l->hidden * l->outputs);
-  rondo_cpu_work work = {.parts = (int)l->streams, .rate = rondo_cpu_rate(isa, l->pairs)};
+  rondo_cpu_work work = {.parts = (int)l->streams, .rate = rondo_cpu_rate((rondo_isa)plan->variant, l->pairs)};
   work.passes = dense ? chunks : steps > 0 ? steps : 1;
   if (chunks < work.passes)
     work.ahead = (double)rows * input; /* which reads W seldom */
@@ -54,6 +59,7 @@ rondo_cpu_work rondo_cpu_work_of(const rondo_cpu_layout *l, rondo_isa isa, size_
   work.products = (double)rows * recurrent;
   work.weights = (double)rondo_dtype_bytes(l->type) * recurrent;
   work.waits = work.passes * (l->fused ? 1 : 2);
+  work.wakes = rondo_cpu_wakes(plan);
   return work;
 }
 
@@ -80,7 +86,7 @@ rondo_cpu_choice rondo_cpu_choose(const rondo_cpu_costs *costs, const rondo_cpu_
   rondo_cpu_choice best = {0};
   int most = least(limits.most, work->parts);
   for (int threads = least(limits.least, most); threads <= most; threads++) {
-    double time = span(costs, work, threads) + (threads > 1 ? costs->wake_up : 0);
+    double time = span(costs, work, threads) + (threads > 1 ? work->wakes * costs->wake_up : 0);
     if (!best.threads || time < best.time) best = (rondo_cpu_choice){.threads = threads, .time = time};
   }
   return best;
@@ -102,7 +108,7 @@ rondo_cpu_choice rondo_cpu_choose_both(const rondo_cpu_costs *costs, const rondo
     rondo_cpu_choice both = {.threads = threads, .both = 1, .first_share = alone[0] / (alone[0] + alone[1])};
     int first = rondo_cpu_first_group(&both, threads);
     double times[2] = {span(costs, &work[0], first), span(costs, &work[1], threads - first)};
-    both.time = (times[0] > times[1] ? times[0] : times[1]) + costs->wake_up;
+    both.time = (times[0] > times[1] ? times[0] : times[1]) + (work[0].wakes + work[1].wakes) * costs->wake_up;
     if (best.both ? both.time < best.time : both.time <= best.time) best = both;
   }
   return best;
@@ -113,8 +119,8 @@ rondo_cpu_choice rondo_cpu_choose_both(const rondo_cpu_costs *costs, const rondo
 static rondo_cpu_work largest_work(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
   size_t batch = (size_t)plan->desc.max_batch;
   rondo_cpu_layout layout = rondo_cpu_layout_of(plan, layer, inputs);
-  return rondo_cpu_work_of(&layout, (rondo_isa)plan->variant, batch * (size_t)plan->desc.max_timesteps,
-                           plan->desc.max_timesteps, batch * (size_t)plan->chunk);
+  return rondo_cpu_work_of(plan, &layout, batch * (size_t)plan->desc.max_timesteps, plan->desc.max_timesteps,
+                           batch * (size_t)plan->chunk);
 }
 
 static void add(rondo_cpu_choice *all, rondo_cpu_choice choice, int times) {

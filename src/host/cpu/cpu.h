@@ -93,10 +93,13 @@ typedef struct rondo_cpu_work {
   double rate;            /* so many of a core in a nanosecond */
   double passes, weights; /* these walks, and the bytes of each */
   double waits;           /* barriers */
+  double wakes;           /* its part in one waking of the threads, who then work for all layers of a forward call */
 } rondo_cpu_work;
 
 /* rows: of x in the whole call, of which `ahead` are projected at a time. */
-rondo_cpu_work rondo_cpu_work_of(const rondo_cpu_layout *layout, rondo_isa isa, size_t rows, int steps, size_t ahead);
+rondo_cpu_work rondo_cpu_work_of(const rondo_plan *plan, const rondo_cpu_layout *layout, size_t rows, int steps,
+                                 size_t ahead);
+double rondo_cpu_wakes(const rondo_plan *plan);
 
 typedef struct rondo_cpu_limits {
   int least, most; /* threads */

@@ -131,7 +131,7 @@ static rondo_cpu_work work_of(const rondo_plan *plan, const rondo_cpu_call *call
   const rondo_schedule *schedule = &call->schedule;
   size_t rows = schedule->full ? (size_t)schedule->batch * (size_t)schedule->steps : 0;
   for (int r = 0; !schedule->full && r < schedule->batch; r++) rows += (size_t)schedule->count[r];
-  return rondo_cpu_work_of(&call->layout, (rondo_isa)plan->variant, rows, schedule->steps, call->ws.rows);
+  return rondo_cpu_work_of(plan, &call->layout, rows, schedule->steps, call->ws.rows);
 }
 
 static void begin(const rondo_cpu_call *call) {

@@ -188,7 +188,10 @@ rondo_status rondo_cpu_training_prepare(rondo_plan *plan, const rondo_context *c
   }
   plan->chunk = plan->desc.max_timesteps;
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of((rondo_isa)ctx->variant);
-  snprintf(plan->note, sizeof plan->note, "%s %d lanes", kernels->name, kernels->lanes);
+  char threads[32] = "";
+  if (plan->desc.threads)
+    snprintf(threads, sizeof threads, ", %d thread%s as asked", plan->desc.threads, plan->desc.threads == 1 ? "" : "s");
+  snprintf(plan->note, sizeof plan->note, "%s %d lanes%s", kernels->name, kernels->lanes, threads);
   return RONDO_OK;
 }
 
@@ -290,6 +293,7 @@ static void choose_threads(rondo_cpu_training *call, const rondo_plan *plan, con
                          .products = (double)call->rows * (double)(call->columns * (recurrent + call->inputs)),
                          .rate = rondo_cpu_rate((rondo_isa)plan->variant, 0),
                          .passes = (double)steps,
+                         .wakes = rondo_cpu_wakes(plan),
                          .weights = (double)(call->columns * recurrent * sizeof(float))};
   call->threads = rondo_cpu_choose(&state->costs, &work, limits).threads;
   call->apart = call->threads > 1 && call->rows / (size_t)call->threads >= SEQUENCES * steps;
