@@ -317,7 +317,7 @@ static rondo_context *context_of(const struct level_row *level, int threads, con
   fesetround(FE_TONEAREST);
   if (!ctx) return NULL;
   rondo_cpu_state *state = ctx->state;
-  state->step_work = state->call_work = 1;
+  state->costs = (rondo_cpu_costs){0};
   return ctx;
 }
 
@@ -330,6 +330,7 @@ static const char *const inferred[] = {"lstm:n1t9c3h70:h0",
                                        "gru:n9t5c3h40:before:h0:head=5=softmax",
                                        "lstm:n9t4c5h19l2:mask=holes:h0:peephole:norm:proj=7:zoneout=0.1",
                                        "rnn:n17t5c9h65:bi=ave:mask=left",
+                                       "gru:n5t6c7h33l2:bi:len:h0",
                                        "dense:n9t5c3h40:act=softmax",
                                        NULL};
 static const char *const trained[] = {"lstm:n13t4c5h48:len:h0:peephole:proj=7",

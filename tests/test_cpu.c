@@ -213,7 +213,7 @@ static void split_problem(const struct isa_row *row, const char *name) {
     rondo_context *ctx = context_of(row, i ? 3 : 1);
     if (!ctx || !test_set_up(&setup, ctx, data, NULL)) return;
     rondo_cpu_state *state = ctx->state;
-    state->step_work = state->call_work = 1;
+    state->costs = (rondo_cpu_costs){0};
     outputs[i] = test_forward(&setup, &setup.batch);
   }
   EXPECT(test_same_outputs(&setup, &outputs[0], &outputs[1]), "%s differs on 3 threads", name);
@@ -287,7 +287,7 @@ static void kept_problem(const struct isa_row *row, const char *name, rondo_dtyp
   desc.weights = RONDO_F32;
   if (!test_set_up(&whole, one, &rounded, &desc)) return;
   rondo_cpu_state *state = three->state;
-  state->step_work = state->call_work = 1;
+  state->costs = (rondo_cpu_costs){0};
   test_outputs got = test_forward(&half, &half.batch), expected = test_forward(&whole, &whole.batch);
   EXPECT(test_same_outputs(&half, &got, &expected), "%s differs with weights of type %d", name, (int)type);
 }

@@ -329,7 +329,7 @@ static int same_twice(const cpu_level *level, const char *name, int threads, int
         test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .threads = i ? threads : 1, .max_isa = level->isa});
     if (!ctx) return 0;
     rondo_cpu_state *state = ctx->state;
-    state->step_work = state->call_work = 1;
+    state->costs = (rondo_cpu_costs){0};
     if (!train(&s[i], ctx, data, i && recompute, &g[i])) return 0;
   }
   const char *how = recompute ? "with recompute" : "on 3 threads";

@@ -22,6 +22,9 @@
   SUITE(test_thread_counts)                                                                                            \
   SUITE(test_threads)                                                                                                  \
   SUITE(test_borrowed)                                                                                                 \
+  SUITE(test_both)                                                                                                     \
+  SUITE(test_cost)                                                                                                     \
+  SUITE(test_memory_of_host)                                                                                           \
   SUITE(test_alloc_counter)                                                                                            \
   SUITE(test_alloc)                                                                                                    \
   SUITE(test_api_library)                                                                                              \

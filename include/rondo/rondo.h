@@ -172,7 +172,9 @@ RONDO_API const char *rondo_context_text(const rondo_context *ctx);
 RONDO_API rondo_status rondo_synchronize(rondo_context *ctx);
 
 /* Memory of the context's backend, aligned to 64 bytes or better, not cleared. A convenience: any memory will do that
- * the backend can reach (aligned_alloc, cudaMalloc, cudaMallocManaged, ...). NULL on failure, with the sentence set.
+ * the backend can reach (aligned_alloc, cudaMalloc, cudaMallocManaged, ...). Host memory of 2 MiB and more begins at a
+ * multiple of that, and the system is asked for pages of 2 MiB (madvise), which large weights are read from faster;
+ * where it has none to give, pages are small. NULL on failure, with the sentence set.
  * Release it with rondo_free, with this context or another of the same backend and device. 0 bytes is a failure. */
 RONDO_API void *rondo_alloc(rondo_context *ctx, size_t bytes);
 RONDO_API void rondo_free(rondo_context *ctx, void *pointer);
@@ -333,12 +335,16 @@ typedef struct rondo_plan_desc {
                                    products over all timesteps, in its workspace. That grows by one layer's gates, and
                                    on the CPU by its weights: it pays with several layers or directions and rows
                                    enough; rondo_plan_sizes tells */
+  int threads;                  /* CPU: so many of the context's threads work, but no more than a layer has parts (8 or
+                                   16 units, say); contexts that use the plan must have as many. 0: as many as pay, by
+                                   a model of the time that a call takes, which rondo_plan_text quotes */
 } rondo_plan_desc;
 
 /* Bytes that the caller provides. Everything is at its largest: max_batch, max_timesteps. */
 typedef struct rondo_sizes {
   size_t params;    /* the parameter block */
-  size_t workspace; /* scratch of one call */
+  size_t workspace; /* scratch of one call; on the CPU for both directions of a layer at once if the context that the
+                       plan was made with has several threads */
   size_t reserve;   /* what a training forward keeps for backward; 0 without training */
   size_t state;     /* dense c_n, (L*D, max_batch, H) floats; h_n, (L*D, max_batch, O), is no larger */
 } rondo_sizes;
@@ -356,8 +362,9 @@ RONDO_API void rondo_plan_destroy(rondo_plan *plan);
 /* Belongs to the plan; NULL for NULL. */
 RONDO_API const rondo_sizes *rondo_plan_sizes(const rondo_plan *plan);
 
-/* One line for people: what was chosen, for what, with what.
- * "cpu/hoisted lstm:n64t100c39h512 f32, avx512 16 lanes, fused, 6 rows x 4 gates, ..."
+/* One line for people: what was chosen, for what, with what, and on the CPU the threads of the largest call and why.
+ * "cpu/hoisted lstm:n64t100c39h512 f32, avx512 16 lanes, fused, 6 rows x 4 gates, ..., 2 of 2 threads: 63 ms by the
+ * model, 1 takes 126, ..."
  * Belongs to the plan; "" for NULL. */
 RONDO_API const char *rondo_plan_text(const rondo_plan *plan);
 

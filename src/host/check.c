@@ -278,6 +278,8 @@ static rondo_status check_call(const char *who, const rondo_plan *plan, rondo_co
   REQUIRE(ctx, "%s: ctx is NULL", who);
   REQUIRE(batch, "%s: batch is NULL", who);
   TRY(rondo_check_match(who, plan, ctx));
+  REQUIRE(plan->desc.threads <= ctx->desc.threads, "%s: the plan's threads %d are more than the context's %d", who,
+          plan->desc.threads, ctx->desc.threads);
   TRY(check_sizes(who, plan, batch));
   TRY(check_slots(who, ctx, batch));
   return check_inputs(who, plan, batch);

@@ -22,12 +22,15 @@ static rondo_status run_layer(const rondo_plan *plan, rondo_context *ctx, const 
                               const rondo_workspace *parts, const rondo_schedule schedules[2], int index) {
   /* index + 1: the buffer of the layer below, without a remainder of -1 */
   rondo_places places = {.below = parts->between[(index + 1) % 2], .y = parts->between[index % 2], .last = parts->last};
+  rondo_pass passes[2];
   for (int d = 0; d < plan->directions; d++) {
     const rondo_schedule *schedule = rondo_pick_schedule(plan, schedules, index, d);
-    rondo_pass pass = rondo_resolve_pass(plan, b, &places, schedule, index, d);
-    pass.workspace = parts->layer;
-    TRY(plan->algorithm->forward_layer(plan, ctx, &pass));
+    passes[d] = rondo_resolve_pass(plan, b, &places, schedule, index, d);
+    passes[d].workspace = parts->layer;
   }
+  if (plan->directions == 2 && plan->algorithm->forward_directions)
+    return plan->algorithm->forward_directions(plan, ctx, passes);
+  for (int d = 0; d < plan->directions; d++) TRY(plan->algorithm->forward_layer(plan, ctx, &passes[d]));
   return RONDO_OK;
 }
 

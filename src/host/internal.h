@@ -50,8 +50,8 @@ struct rondo_plan {
                              forward and for backward */
   size_t layer_reserve[2][2], head_reserve; /* training: bytes it keeps of a pass, as layer_params */
   rondo_sizes sizes;
-  char note[96]; /* the algorithm's part of text */
-  char text[320];
+  char note[192]; /* the algorithm's part of text */
+  char text[416];
 };
 
 /* The caller's workspace, carved (plan.c): buffers (T, N, width) between layers, which take turns, y_last ahead of the
@@ -136,6 +136,9 @@ struct rondo_algorithm_ops {
   rondo_status (*prepare)(rondo_plan *plan, const rondo_context *ctx);
   /* One layer; execute.c walks the layers. */
   rondo_status (*forward_layer)(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
+  /* Optional, without training: both directions of a layer, which may run at once unless the second merges its y with
+   * that of the first. Both passes have the same workspace: all that prepare has asked for. */
+  rondo_status (*forward_directions)(const rondo_plan *plan, rondo_context *ctx, const rondo_pass passes[2]);
   /* Optional, for training plans: prepare has then filled layer_reserve and head_reserve, and forward_layer fills
    * pass->reserve. params of such plans are laid out as canonical.h says. */
   rondo_status (*backward_layer)(const rondo_plan *plan, rondo_context *ctx, const rondo_gradient *gradient);
@@ -198,7 +201,7 @@ typedef struct rondo_kernel {
 } rondo_kernel;
 
 /* Grows whenever a struct of this header changes: librondo and librondo_cuda must agree. */
-#define RONDO_MODULE_VERSION 3
+#define RONDO_MODULE_VERSION 4
 
 /* What the CUDA module gets from the library that opens it, and its one entry point (also in static builds). */
 typedef struct rondo_core {

@@ -1,4 +1,5 @@
 /* memory.c - host memory for the backends that compute on the host. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "internal.h"
 
 #include "arena.h"
@@ -6,6 +7,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* What is read again and again, as packed weights are, is worth large pages: a page of 4 KiB holds a few rows of a unit
+ * block, and more of them than a core can remember (its TLB) make up a layer. */
+static const size_t LARGE_PAGE = (size_t)2 << 20;
+
+/* A wish: where it is not granted, pages are small. What is no whole page stays out. */
+static void advise(void *pointer, size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  madvise(pointer, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+#else
+  (void)pointer, (void)bytes;
+#endif
+}
 
 rondo_status rondo_host_synchronize(rondo_context *ctx) {
   (void)ctx;
@@ -14,9 +29,10 @@ rondo_status rondo_host_synchronize(rondo_context *ctx) {
 
 rondo_status rondo_host_alloc(rondo_context *ctx, size_t bytes, void **pointer) {
   (void)ctx;
-  size_t whole = rondo_size_add(bytes, RONDO_ALIGNMENT - 1); /* aligned_alloc wants a multiple of the alignment */
-  *pointer = whole == SIZE_MAX ? NULL : aligned_alloc(RONDO_ALIGNMENT, whole / RONDO_ALIGNMENT * RONDO_ALIGNMENT);
-  if (!*pointer) return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_alloc: no host memory for %zu bytes", bytes);
+  int large = bytes >= LARGE_PAGE;
+  if (posix_memalign(pointer, large ? LARGE_PAGE : RONDO_ALIGNMENT, bytes) != 0)
+    return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_alloc: no host memory for %zu bytes", bytes);
+  if (large) advise(*pointer, bytes);
   return RONDO_OK;
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static rondo_status check_desc(const rondo_plan_desc *desc) {
+static rondo_status check_desc(const rondo_context *ctx, const rondo_plan_desc *desc) {
   REQUIRE(desc->max_batch >= 1, "rondo_plan_create: max_batch %d is not at least 1", desc->max_batch);
   REQUIRE(desc->max_timesteps >= 1, "rondo_plan_create: max_timesteps %d is not at least 1", desc->max_timesteps);
   REQUIRE((unsigned)desc->layout <= RONDO_TIME_MAJOR, "rondo_plan_create: layout %d is not a rondo_layout",
@@ -23,6 +23,8 @@ static rondo_status check_desc(const rondo_plan_desc *desc) {
         "rondo_plan_create: weights %s with training %d is not offered, only RONDO_F32",
         desc->weights == RONDO_F16 ? "RONDO_F16" : "RONDO_BF16", desc->training);
   REQUIRE(desc->training || !desc->recompute, "rondo_plan_create: recompute is %d, but training is 0", desc->recompute);
+  REQUIRE(desc->threads >= 0 && desc->threads <= ctx->desc.threads,
+          "rondo_plan_create: threads %d is not in 0..%d, the context's threads", desc->threads, ctx->desc.threads);
   return RONDO_OK;
 }
 
@@ -172,7 +174,7 @@ rondo_status rondo_plan_create(rondo_plan **plan, rondo_context *ctx, const rond
   *plan = NULL;
   REQUIRE(ctx, "rondo_plan_create: ctx is NULL");
   REQUIRE(desc, "rondo_plan_create: desc is NULL");
-  TRY(check_desc(desc));
+  TRY(check_desc(ctx, desc));
   rondo_plan *made = calloc(1, sizeof *made);
   if (!made) return rondo_fail(RONDO_OUT_OF_MEMORY, "rondo_plan_create: no host memory");
   rondo_status status = fill_plan(made, ctx, desc);

@@ -7,10 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A core does some 25 multiplications a nanosecond. Another thread must save more than a barrier in each timestep
- * (about a microsecond, with the unevenness of real threads) and more than its waking up in a call (about 40). */
-static const size_t step_work = (size_t)1 << 15, call_work = (size_t)1 << 20;
-
 const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
@@ -37,8 +33,7 @@ static rondo_status cpu_open(rondo_context *ctx) {
     free(state);
     return status;
   }
-  state->step_work = step_work;
-  state->call_work = call_work;
+  state->costs = rondo_cpu_measured_costs();
   ctx->state = state;
   ctx->variant = (int)isa;
   snprintf(ctx->text, sizeof ctx->text, "cpu %s, %d thread%s%s", rondo_cpu_kernels_of(isa)->name, ctx->desc.threads,
@@ -57,7 +52,8 @@ static const rondo_algorithm_ops algorithms[] = {
     {.id = RONDO_HOISTED,
      .name = "hoisted",
      .prepare = rondo_cpu_hoisted_prepare,
-     .forward_layer = rondo_cpu_hoisted_forward},
+     .forward_layer = rondo_cpu_hoisted_forward,
+     .forward_directions = rondo_cpu_hoisted_directions},
     {.id = RONDO_STEPWISE,
      .name = "stepwise",
      .training_only = 1,

@@ -30,11 +30,17 @@
 #include "cpu/threads.h"
 #include "half.h"
 
+/* What the machine takes for what is no work; nanoseconds. Tests set it to zeros, and all work is then shared. */
+typedef struct rondo_cpu_costs {
+  double cache;            /* bytes of a core's second cache */
+  double barrier, arrival; /* of two threads; more for each further one */
+  double wake_up;          /* of threads, at the beginning of a call */
+} rondo_cpu_costs;
+
 typedef struct rondo_cpu_state {
   rondo_pool *pool;
-  unsigned sweep;              /* timesteps done so far: the parity is the direction of the next walk over the units */
-  size_t step_work, call_work; /* multiplications of a timestep and of a call that are worth another thread; tests
-                                  lower them */
+  unsigned sweep; /* timesteps done so far: the parity is the direction of the next walk over the units */
+  rondo_cpu_costs costs;
 } rondo_cpu_state;
 
 /* ---- pack.c: the parameter block --------------------------------------------------------------------------------- */
@@ -67,6 +73,61 @@ rondo_status rondo_cpu_pack(const rondo_plan *plan, rondo_context *ctx, const ro
 rondo_status rondo_cpu_check_params(const char *who, const rondo_plan *plan, const rondo_layer *layer, size_t inputs,
                                     const void *params, int index);
 
+/* Whether the directions of a layer do without each other: they write different places. */
+static inline int rondo_cpu_directions_apart(const rondo_plan *plan) {
+  rondo_merge merge = plan->desc.layer.merge;
+  return plan->directions == 2 && (merge == RONDO_CONCAT || merge == RONDO_SEPARATE);
+}
+
+/* ---- cost.c: how many threads ------------------------------------------------------------------------------------ */
+
+rondo_cpu_costs rondo_cpu_measured_costs(void);
+
+/* Multiplications of a core in a nanosecond, with what a layer does besides. pairs: of bf16. */
+double rondo_cpu_rate(rondo_isa isa, int pairs);
+
+/* A call of one layer and direction. */
+typedef struct rondo_cpu_work {
+  int parts;              /* of equal size that threads share */
+  double ahead, products; /* multiplications: of x for many timesteps, and in walks over the weights; */
+  double rate;            /* so many of a core in a nanosecond */
+  double passes, weights; /* these walks, and the bytes of each */
+  double waits;           /* barriers */
+  double wakes;           /* its part in one waking of the threads, who then work for all layers of a forward call */
+} rondo_cpu_work;
+
+/* rows: of x in the whole call, of which `ahead` are projected at a time. */
+rondo_cpu_work rondo_cpu_work_of(const rondo_plan *plan, const rondo_cpu_layout *layout, size_t rows, int steps,
+                                 size_t ahead);
+double rondo_cpu_wakes(const rondo_plan *plan);
+
+typedef struct rondo_cpu_limits {
+  int least, most; /* threads */
+} rondo_cpu_limits;
+
+typedef struct rondo_cpu_choice {
+  int threads;
+  int both;           /* directions at once, */
+  double first_share; /* the first's part of the work */
+  double time;        /* nanoseconds that this takes by the model */
+} rondo_cpu_choice;
+
+/* The limits of a plan in a context: what was asked for, or all there are. */
+rondo_cpu_limits rondo_cpu_limits_of(const rondo_plan *plan, const rondo_context *ctx);
+
+/* No more threads than parts, also where the limits ask for them. */
+rondo_cpu_choice rondo_cpu_choose(const rondo_cpu_costs *costs, const rondo_cpu_work *work, rondo_cpu_limits limits);
+
+/* For both directions of a layer. Without choice.both one follows the other, and each has a choice of its own. */
+rondo_cpu_choice rondo_cpu_choose_both(const rondo_cpu_costs *costs, const rondo_cpu_work work[2],
+                                       rondo_cpu_limits limits);
+
+/* Both at once: of so many threads, at least two, those for the first direction. */
+int rondo_cpu_first_group(const rondo_cpu_choice *choice, int threads);
+
+/* "2 of 2 threads: 0.31 ms by the model, 1 takes 0.58": for a plan's largest call. */
+void rondo_cpu_describe_threads(const rondo_plan *plan, const rondo_context *ctx, char *text, size_t size);
+
 /* ---- hoisted.c: a call ------------------------------------------------------------------------------------------- */
 
 /* The workspace of a call. Rows are those of the schedule: sequences compacted, the longest first. */
@@ -98,11 +159,17 @@ typedef struct rondo_cpu_call {
   rondo_cpu_layout layout;
   rondo_cpu_workspace ws;
   const float *params; /* the block */
-  int threads;
+  int threads, group;  /* at work on it; which group they are of the pool's */
 } rondo_cpu_call;
 
 rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ctx);
 rondo_status rondo_cpu_hoisted_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
+rondo_status rondo_cpu_hoisted_directions(const rondo_plan *plan, rondo_context *ctx, const rondo_pass passes[2]);
+
+/* Waits for the other threads of the call. */
+static inline void rondo_cpu_barrier(const rondo_cpu_call *call) {
+  rondo_pool_group_barrier(call->state->pool, call->group, call->threads);
+}
 
 /* Part `index` of `parts` of `count` things. */
 typedef struct rondo_cpu_range {

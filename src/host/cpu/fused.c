@@ -93,7 +93,7 @@ void rondo_cpu_fused_thread(const rondo_cpu_call *call, int thread) {
       before += active;
       if (step == call->schedule.steps - 1) break;
       if (call->layout.pairs) rondo_cpu_pair_h(call, step, (rondo_cpu_range){0, active}, columns);
-      rondo_pool_barrier(call->state->pool);
+      rondo_cpu_barrier(call);
     }
   }
   rondo_cpu_fill_skipped(call, columns);

@@ -141,9 +141,9 @@ static void recurrent_steps(const rondo_cpu_call *call, const rondo_cpu_chunk *c
   for (int step = chunk->first, before = 0; step < chunk->first + chunk->steps; step++) {
     int active = rondo_schedule_active(&call->schedule, step);
     recur(call, step, thread);
-    rondo_pool_barrier(call->state->pool);
+    rondo_cpu_barrier(call);
     finish_rows(call, chunk, step, before, rondo_cpu_share((size_t)active, thread, call->threads));
-    rondo_pool_barrier(call->state->pool);
+    rondo_cpu_barrier(call);
     before += active;
   }
 }
@@ -153,7 +153,7 @@ static void dense_steps(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk
   const rondo_cpu_layout *l = &call->layout;
   rondo_cpu_range rows = rondo_cpu_share((size_t)chunk->rows, thread, call->threads);
   float *sums = call->ws.x_sums + (size_t)rows.begin * l->units;
-  rondo_pool_barrier(call->state->pool);
+  rondo_cpu_barrier(call);
   call->kernels->cell_forward[RONDO_DENSE](&(rondo_cell_forward_args){
       .layer = l->layer, .rows = rows.count, .hidden = (int)l->hidden, .units = (int)l->units, .x_sums = sums});
   call->kernels->output_forward(&(rondo_output_forward_args){.rows = rows.count,
@@ -161,7 +161,7 @@ static void dense_steps(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk
                                                              .value = sums,
                                                              .value_row = (ptrdiff_t)l->units,
                                                              .y = call->ws.y[chunk->turn] + rows.begin});
-  rondo_pool_barrier(call->state->pool);
+  rondo_cpu_barrier(call);
 }
 
 void rondo_cpu_general_thread(const rondo_cpu_call *call, int thread) {

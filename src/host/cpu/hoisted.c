@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "cpu/float_mode.h"
+#include "error.h"
 
 #include <stdio.h>
 
@@ -83,32 +84,62 @@ static void carve(const rondo_plan *plan, const rondo_cpu_layout *l, rondo_arena
   if (l->pairs) carve_pairs(l, batch, arena, ws);
 }
 
-/* The most of what any layer, direction or head needs. */
+/* The most of what any layer, direction or head needs; of a layer's directions together, if they may run at once. */
 rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ctx) {
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of((rondo_isa)ctx->variant);
   rondo_cpu_layout layouts[5];
+  rondo_arena arena = {0};
   int count = 0, above = plan->desc.layer.num_layers > 1;
+  int both = rondo_cpu_directions_apart(plan) && ctx->desc.threads > 1;
   plan->chunk = plan->desc.max_timesteps;
-  for (int d = 0; d < plan->directions; d++)
-    for (int i = 0; i <= above; i++) {
+  for (int i = 0; i <= above; i++)
+    for (int d = 0; d < plan->directions; d++) {
       layouts[count] = rondo_cpu_layout_of(plan, &plan->direction[d], rondo_layer_inputs(plan, i));
       plan->chunk = clamp_to_int((size_t)chunk_steps(plan, &layouts[count++]), 1, plan->chunk);
     }
   if (plan->desc.layer.head_units) layouts[count++] = rondo_cpu_layout_of(plan, &plan->head, (size_t)plan->width);
   for (int i = 0; i < count; i++) {
-    rondo_arena arena = {0};
     rondo_cpu_workspace ws = {0};
+    int second = both && i % 2; /* lies behind the first direction's */
+    if (!second) arena.used = 0;
     carve(plan, &layouts[i], &arena, &ws);
     if (arena.used > plan->layer_workspace) plan->layer_workspace = arena.used;
   }
-  snprintf(plan->note, sizeof plan->note, "%s %d lanes%s, %s, %d rows x %d gates, x %d step%s ahead", kernels->name,
+  char threads[96];
+  rondo_cpu_describe_threads(plan, ctx, threads, sizeof threads);
+  snprintf(plan->note, sizeof plan->note, "%s %d lanes%s, %s, %d rows x %d gates, x %d step%s ahead, %s", kernels->name,
            kernels->lanes, layouts[0].pairs ? " of pairs" : "", layouts[0].fused ? "fused" : "general",
            layouts[0].pairs ? kernels->pair_rows : kernels->rows, (int)layouts[0].vectors, plan->chunk,
-           plan->chunk == 1 ? "" : "s");
+           plan->chunk == 1 ? "" : "s", threads);
   return RONDO_OK;
 }
 
 /* ---- a call ------------------------------------------------------------------------------------------------------ */
+
+static rondo_cpu_call make_call(const rondo_plan *plan, const rondo_context *ctx, const rondo_pass *pass,
+                                rondo_arena *arena) {
+  rondo_cpu_call call = {.pass = pass,
+                         .schedule = *pass->schedule,
+                         .kernels = rondo_cpu_kernels_of((rondo_isa)plan->variant),
+                         .state = ctx->state,
+                         .layout = rondo_cpu_layout_of(plan, pass->layer, (size_t)pass->input_size),
+                         .params = pass->params};
+  carve(plan, &call.layout, arena, &call.ws);
+  return call;
+}
+
+static rondo_cpu_work work_of(const rondo_plan *plan, const rondo_cpu_call *call) {
+  const rondo_schedule *schedule = &call->schedule;
+  size_t rows = schedule->full ? (size_t)schedule->batch * (size_t)schedule->steps : 0;
+  for (int r = 0; !schedule->full && r < schedule->batch; r++) rows += (size_t)schedule->count[r];
+  return rondo_cpu_work_of(plan, &call->layout, rows, schedule->steps, call->ws.rows);
+}
+
+static void begin(const rondo_cpu_call *call) {
+  rondo_cpu_chunk chunk = rondo_cpu_first_chunk(call);
+  rondo_cpu_find_chunk(call, &chunk, 0, 1);
+  if (call->layout.layer->cell != RONDO_DENSE) rondo_cpu_find_states(call);
+}
 
 static void run_thread(void *context, int thread) {
   const rondo_cpu_call *call = context;
@@ -118,63 +149,88 @@ static void run_thread(void *context, int thread) {
     rondo_cpu_general_thread(call, thread);
 }
 
-/* As many as have enough to do: in a step, and in the call. */
-static int choose_threads(const rondo_cpu_call *call) {
-  const rondo_cpu_layout *l = &call->layout;
-  const rondo_schedule *schedule = &call->schedule;
-  size_t rows = 0, row_work = l->gates * l->hidden * (l->outputs + l->inputs);
-  if (l->layer->cell == RONDO_DENSE) row_work = l->hidden * l->inputs;
-  if (schedule->full) rows = (size_t)schedule->batch * (size_t)schedule->steps;
-  for (int r = 0; !schedule->full && r < schedule->batch; r++) rows += (size_t)schedule->count[r];
-  size_t call_work = rondo_size_mul(row_work, rows),
-         step_work = schedule->steps ? call_work / (size_t)schedule->steps : 0;
-  size_t by_step = step_work / call->state->step_work, by_call = call_work / call->state->call_work;
-  int most = rondo_pool_threads(call->state->pool);
-  most = clamp_to_int(l->streams, 1, most);
-  return clamp_to_int(by_step < by_call ? by_step : by_call, 1, most);
-}
-
-static void run(rondo_cpu_call *call, rondo_cpu_state *state) {
-  int recurrent = call->layout.layer->cell != RONDO_DENSE;
-  rondo_cpu_chunk chunk = rondo_cpu_first_chunk(call);
-  rondo_cpu_find_chunk(call, &chunk, 0, 1);
-  if (recurrent) rondo_cpu_find_states(call);
-  call->threads = choose_threads(call);
+static void run(const rondo_plan *plan, rondo_context *ctx, rondo_cpu_call *call) {
+  rondo_cpu_state *state = ctx->state;
+  rondo_cpu_work work = work_of(plan, call);
+  begin(call);
+  call->threads = rondo_cpu_choose(&state->costs, &work, rondo_cpu_limits_of(plan, ctx)).threads;
   rondo_pool_run(state->pool, &call->threads, run_thread, call);
   state->sweep += (unsigned)call->schedule.steps;
-  if (recurrent) rondo_cpu_write_results(call);
+  if (call->layout.layer->cell != RONDO_DENSE) rondo_cpu_write_results(call);
 }
 
 /* DENSE: every row is one of its own, and y_last is y's last. Alone it takes the place of y. */
-static void run_dense(rondo_cpu_call *call, rondo_cpu_state *state) {
+static void run_dense(const rondo_plan *plan, rondo_context *ctx, rondo_cpu_call *call) {
   rondo_pass pass = *call->pass;
   call->schedule =
       (rondo_schedule){.batch = pass.batch, .timesteps = pass.timesteps, .steps = pass.timesteps, .full = 1};
   call->pass = &pass;
   ptrdiff_t last = pass.timesteps - 1;
-  if (pass.y) run(call, state);
+  if (pass.y) run(plan, ctx, call);
   if (!pass.y_last) return;
   pass.x += last * pass.x_timestep;
   pass.y = pass.y_last, pass.y_sequence = pass.y_last_stride;
   pass.timesteps = call->schedule.timesteps = call->schedule.steps = 1;
-  run(call, state);
+  run(plan, ctx, call);
 }
 
 rondo_status rondo_cpu_hoisted_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass) {
-  rondo_cpu_state *state = ctx->state;
   rondo_arena arena = {.base = pass->workspace};
-  rondo_cpu_call call = {.pass = pass,
-                         .schedule = *pass->schedule,
-                         .kernels = rondo_cpu_kernels_of((rondo_isa)plan->variant),
-                         .state = state,
-                         .layout = rondo_cpu_layout_of(plan, pass->layer, (size_t)pass->input_size),
-                         .params = pass->params};
-  carve(plan, &call.layout, &arena, &call.ws);
+  rondo_cpu_call call = make_call(plan, ctx, pass, &arena);
   unsigned mode = rondo_enter_float_mode();
   if (pass->layer->cell == RONDO_DENSE)
-    run_dense(&call, state);
+    run_dense(plan, ctx, &call);
   else
-    run(&call, state);
+    run(plan, ctx, &call);
   rondo_leave_float_mode(mode);
+  return RONDO_OK;
+}
+
+/* ---- both directions at once ------------------------------------------------------------------------------------- */
+
+typedef struct both_calls {
+  rondo_cpu_call call[2];
+  rondo_cpu_choice choice;
+  int threads; /* of both */
+} both_calls;
+
+/* The threads are two groups, which do not wait for each other. One alone, as when no other was to be borrowed, takes
+ * one direction after the other. */
+static void run_both_thread(void *context, int thread) {
+  const both_calls *both = context;
+  int alone = both->threads == 1, first = alone ? 1 : rondo_cpu_first_group(&both->choice, both->threads);
+  for (int d = 0; d < 2; d++) {
+    if (!alone && d != (thread >= first)) continue;
+    rondo_cpu_call call = both->call[d];
+    call.group = d;
+    call.threads = alone || d == 0 ? first : both->threads - first;
+    run_thread(&call, alone || d == 0 ? thread : thread - first);
+  }
+}
+
+static void run_both(rondo_cpu_state *state, both_calls *both) {
+  for (int d = 0; d < 2; d++) begin(&both->call[d]);
+  both->threads = both->choice.threads;
+  rondo_pool_run(state->pool, &both->threads, run_both_thread, both);
+  state->sweep += (unsigned)both->call[0].schedule.steps;
+  for (int d = 0; d < 2; d++) rondo_cpu_write_results(&both->call[d]);
+}
+
+/* A plan that was made with a context of one thread has no workspace for it. */
+rondo_status rondo_cpu_hoisted_directions(const rondo_plan *plan, rondo_context *ctx, const rondo_pass passes[2]) {
+  rondo_cpu_state *state = ctx->state;
+  rondo_arena arena = {.base = passes[0].workspace};
+  if (rondo_cpu_directions_apart(plan) && rondo_pool_threads(state->pool) > 1) {
+    both_calls both = {.call = {make_call(plan, ctx, &passes[0], &arena), make_call(plan, ctx, &passes[1], &arena)}};
+    rondo_cpu_work work[2] = {work_of(plan, &both.call[0]), work_of(plan, &both.call[1])};
+    both.choice = rondo_cpu_choose_both(&state->costs, work, rondo_cpu_limits_of(plan, ctx));
+    if (both.choice.both && arena.used <= plan->layer_workspace) {
+      unsigned mode = rondo_enter_float_mode();
+      run_both(state, &both);
+      rondo_leave_float_mode(mode);
+      return RONDO_OK;
+    }
+  }
+  for (int d = 0; d < 2; d++) TRY(rondo_cpu_hoisted_forward(plan, ctx, &passes[d]));
   return RONDO_OK;
 }

@@ -1,4 +1,4 @@
-/* threads.c - the pool: two words that threads wait on, one to start a call and one for the barrier.
+/* threads.c - the pool: words that threads wait on, one to start a call and one for each barrier.
  *
  * A recurrence has a barrier every few microseconds, so a waiting thread first spins; it sleeps when the wait gets
  * long, as on a machine with other work a spinning thread keeps away the very thread it waits for.
@@ -34,6 +34,12 @@ typedef struct word {
   pthread_cond_t changed;
 } word;
 
+/* Where threads wait for each other. */
+typedef struct barrier {
+  word passed;                       /* how often all have come */
+  _Alignas(LINE) atomic_int arrived; /* those that have come since */
+} barrier;
+
 typedef struct worker {
   pthread_t thread;
   rondo_pool *pool;
@@ -44,10 +50,10 @@ struct rondo_pool {
   int threads;
   rondo_task *task;
   void *context;
-  int working;                       /* threads of the running call */
-  word start;                        /* calls begun * CALL + threads of the last one; 0 threads: end */
-  word passed;                       /* barriers passed */
-  _Alignas(LINE) atomic_int arrived; /* at the next barrier */
+  int working; /* threads of the running call */
+  word start;  /* calls begun * CALL + threads of the last one; 0 threads: end */
+  barrier all; /* of the running call */
+  barrier group[RONDO_GROUPS];
   /* Borrowed threads. `start` is then 0 while the gate is open, and after that the number that work. */
   rondo_parallel_for *parallel_for; /* NULL: none */
   void *lender;
@@ -109,19 +115,35 @@ static void word_set(word *w, uint64_t value) {
   pthread_mutex_unlock(&w->mutex);
 }
 
-/* Comes to the barrier without waiting; gives the number that `passed` has until all have come. */
-static uint64_t arrive(rondo_pool *pool) {
-  uint64_t before = atomic_load_explicit(&pool->passed.value, memory_order_relaxed);
-  int others = pool->working - 1; /* read first: once all have come, the caller may begin another call */
-  if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == others) {
-    atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-    word_set(&pool->passed, before + 1);
+static void barrier_init(barrier *b) {
+  word_init(&b->passed);
+  atomic_init(&b->arrived, 0);
+}
+
+static void barrier_destroy(barrier *b) {
+  word_destroy(&b->passed);
+}
+
+/* Comes to a barrier of so many threads without waiting; gives the number that `passed` has until all have come. */
+static uint64_t arrive(barrier *b, int threads) {
+  uint64_t before = atomic_load_explicit(&b->passed.value, memory_order_relaxed);
+  if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) == threads - 1) {
+    atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
+    word_set(&b->passed, before + 1);
   }
   return before;
 }
 
+static void meet(barrier *b, int threads) {
+  if (threads > 1) word_wait(&b->passed, arrive(b, threads));
+}
+
 void rondo_pool_barrier(rondo_pool *pool) {
-  if (pool->working > 1) word_wait(&pool->passed, arrive(pool));
+  meet(&pool->all, pool->working);
+}
+
+void rondo_pool_group_barrier(rondo_pool *pool, int group, int threads) {
+  meet(&pool->group[group], threads);
 }
 
 static void *work(void *argument) {
@@ -135,7 +157,7 @@ static void *work(void *argument) {
     if (threads == 0) return NULL;
     if (self->index >= threads) continue;
     pool->task(pool->context, self->index);
-    arrive(pool); /* after this the pool's fields belong to the next call */
+    arrive(&pool->all, threads); /* after this the pool's fields belong to the next call */
   }
 }
 
@@ -223,7 +245,8 @@ void rondo_pool_destroy(rondo_pool *pool) {
   word_set(&pool->start, (atomic_load(&pool->start.value) / CALL + 1) * CALL);
   for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
   word_destroy(&pool->start);
-  word_destroy(&pool->passed);
+  barrier_destroy(&pool->all);
+  for (int i = 0; i < RONDO_GROUPS; i++) barrier_destroy(&pool->group[i]);
   free(pool);
 }
 
@@ -252,8 +275,8 @@ rondo_status rondo_pool_create(rondo_pool **out, const rondo_context_desc *desc)
   pool->lender = desc->pool;
   pool->started = 0;
   word_init(&pool->start);
-  word_init(&pool->passed);
-  atomic_init(&pool->arrived, 0);
+  barrier_init(&pool->all);
+  for (int i = 0; i < RONDO_GROUPS; i++) barrier_init(&pool->group[i]);
   atomic_init(&pool->came, CLOSED);
   start_workers(pool, workers);
   if (pool->started < workers) {

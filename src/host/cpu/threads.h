@@ -6,6 +6,8 @@
 
 typedef struct rondo_pool rondo_pool;
 
+enum { RONDO_GROUPS = 2 }; /* that the threads of a call may fall into */
+
 /* A pool of desc->threads, of which the caller of rondo_pool_run is one and the others are started here; with
  * desc->parallel_for none is, and threads are borrowed for each call. */
 rondo_status rondo_pool_create(rondo_pool **pool, const rondo_context_desc *desc);
@@ -19,5 +21,9 @@ void rondo_pool_run(rondo_pool *pool, int *threads, rondo_task *task, void *cont
 
 /* For tasks of the running call: returns when all its threads have come here. */
 void rondo_pool_barrier(rondo_pool *pool);
+
+/* The same for `threads` of them, which are group `group` of the call: each of these says so. A group of one does not
+ * wait. */
+void rondo_pool_group_barrier(rondo_pool *pool, int group, int threads);
 
 #endif

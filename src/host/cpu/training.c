@@ -189,7 +189,10 @@ rondo_status rondo_cpu_training_prepare(rondo_plan *plan, const rondo_context *c
   }
   plan->chunk = plan->desc.max_timesteps;
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of((rondo_isa)ctx->variant);
-  snprintf(plan->note, sizeof plan->note, "%s %d lanes", kernels->name, kernels->lanes);
+  char threads[32] = "";
+  if (plan->desc.threads)
+    snprintf(threads, sizeof threads, ", %d thread%s as asked", plan->desc.threads, plan->desc.threads == 1 ? "" : "s");
+  snprintf(plan->note, sizeof plan->note, "%s %d lanes%s", kernels->name, kernels->lanes, threads);
   return RONDO_OK;
 }
 
@@ -279,18 +282,25 @@ rondo_cpu_training_parts rondo_cpu_training_back_parts(const rondo_layer *layer)
 
 /* ---- a call ------------------------------------------------------------------------------------------------------ */
 
-/* As many threads as have enough to do in the call. If each then has rows enough in a step for products at full
- * speed, steps are made apart; else threads wait for each other twice in a step or oftener, and must have enough to
- * do in that, too. */
-static void choose_threads(rondo_cpu_training *call, const rondo_cpu_state *state) {
+/* If each thread has rows enough in a step for products at full speed, steps are made apart; else threads wait for each
+ * other twice in a step or oftener. */
+static void choose_threads(rondo_cpu_training *call, const rondo_plan *plan, const rondo_context *ctx) {
   enum { SEQUENCES = 8, BARRIERS = 2 };
+  const rondo_cpu_state *state = ctx->state;
+  rondo_cpu_limits limits = rondo_cpu_limits_of(plan, ctx);
   size_t recurrent = call->layer->cell == RONDO_DENSE ? 0 : call->outputs, steps = (size_t)call->schedule.steps;
-  size_t work = rondo_size_mul(call->rows, call->columns * (recurrent + call->inputs));
-  size_t threads = largest(1, least(work / state->call_work, (size_t)rondo_pool_threads(state->pool)));
-  call->apart = threads > 1 && call->rows / threads >= SEQUENCES * steps;
-  if (recurrent && steps && !call->apart)
-    threads = largest(1, least(work / steps / BARRIERS / state->step_work, threads));
-  call->threads = (int)threads;
+  size_t blocks = rondo_blocks(call->kernels->gemm.lanes, call->columns), batch = (size_t)call->schedule.batch;
+  rondo_cpu_work work = {.parts = (int)largest(blocks, batch),
+                         .products = (double)call->rows * (double)(call->columns * (recurrent + call->inputs)),
+                         .rate = rondo_cpu_rate((rondo_isa)plan->variant, 0),
+                         .passes = (double)steps,
+                         .wakes = rondo_cpu_wakes(plan),
+                         .weights = (double)(call->columns * recurrent * sizeof(float))};
+  call->threads = rondo_cpu_choose(&state->costs, &work, limits).threads;
+  call->apart = call->threads > 1 && call->rows / (size_t)call->threads >= SEQUENCES * steps;
+  if (!recurrent || call->apart) return;
+  work.waits = BARRIERS * (double)steps;
+  call->threads = rondo_cpu_choose(&state->costs, &work, limits).threads;
 }
 
 static void find_weights(rondo_cpu_training *call) {
@@ -338,7 +348,7 @@ static void run(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pa
   call.work.first[call.schedule.steps] = call.rows;
   memset(call.work.zeros, 0, call.units * sizeof(float));
   call.sequences = (rondo_range){0, (size_t)pass->batch};
-  choose_threads(&call, state);
+  choose_threads(&call, plan, ctx);
   unsigned mode = rondo_enter_float_mode();
   rondo_pool_run(state->pool, &call.threads,
                  gradient ? rondo_cpu_training_backward_thread : rondo_cpu_training_forward_thread, &call);
