@@ -19,7 +19,7 @@ static const char usage[] =
     "  --backend reference|cpu|cuda|auto   where to run; auto: cuda if it works, else cpu (the default)\n"
     "  --algorithm auto|stepwise|hoisted|persistent\n"
     "  --precision f32|tf32                tf32: cuda may round products' inputs to 10 bits\n"
-    "  --weights f32|f16|bf16              how the weights are kept\n"
+    "  --weights f32|f16|bf16|int8         how the weights are kept\n"
     "  --training                          time forward and backward: dx and the gradients of all weights\n"
     "  --dropout R, --recurrent-dropout R  rates, with --training\n"
     "  --recompute                         with --training: gates are made again, not kept\n"
@@ -49,7 +49,7 @@ static const char *const backends[] = {"auto", "cpu", "cuda", "reference", NULL}
 static const char *const algorithms[] = {"auto", "stepwise", "hoisted", "persistent", NULL};
 static const char *const isas[] = {"best", "portable", "avx2", "avx512", "avx512_bf16", NULL};
 static const char *const precisions[] = {"f32", "tf32", NULL};
-static const char *const types[] = {"f32", "f16", "bf16", NULL};
+static const char *const types[] = {"f32", "f16", "bf16", "int8", NULL};
 static const char *const lengths[] = {"full", "uniform", NULL};
 
 /* The place of the option's word in words; or -1, and the sentence is printed. */

@@ -94,7 +94,7 @@ rondo_status problem_measure(result *r, rondo_context *ctx, const options *o, li
   rondo_plan_desc desc = options_plan(o, &p);
   rondo_status status = subject_open(&s, ctx, &p, &desc, o->ragged);
   if (status == RONDO_OK) {
-    int limited = l->fma_gflops > 0 && !subject_has_pairs(ctx, &s.data.problem);
+    int limited = l->fma_gflops > 0 && !subject_has_words(ctx, &s.data.problem);
     describe(r, &s);
     if (limited) set_limit(r, &p, l); /* before and after, as others may slow the machine down */
     status = measure(r, &s, o);

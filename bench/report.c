@@ -112,7 +112,8 @@ void report_notes(FILE *out, const result *results, int count, int width, int fr
   if (!frozen)
     fprintf(out,
             "limit: what binds of the measured multiply-add peak (fma), and of reading the weights once a timestep "
-            "from where\nin the caches or in memory they lie (weights). Products of pairs of bf16 have none.\n");
+            "from where\nin the caches or in memory they lie (weights). Products of pairs of bf16 and of int8 have "
+            "none.\n");
   fprintf(out, "%s", training ? training_note : forward_note);
 }
 
@@ -172,7 +173,8 @@ static void json_machine(FILE *out, const limits *l) {
   fprintf(out, "},\n");
 }
 
-static const char *const type_names[] = {[RONDO_F32] = "f32", [RONDO_F16] = "f16", [RONDO_BF16] = "bf16"};
+static const char *const type_names[] = {
+    [RONDO_F32] = "f32", [RONDO_F16] = "f16", [RONDO_BF16] = "bf16", [RONDO_INT8] = "int8"};
 
 static void json_result(FILE *out, const result *r) {
   fprintf(out, "    {");

@@ -188,12 +188,16 @@ int subject_part_of(subject_part *part, const subject *s, double most_flops, dou
 }
 
 /* "cpu avx512_bf16, 1 thread" */
-int subject_has_pairs(const rondo_context *ctx, const problem *p) {
+static int has_pairs(const rondo_context *ctx, const problem *p) {
   return p->weights == RONDO_BF16 && !strncmp(rondo_context_text(ctx), "cpu avx512_bf16,", 16);
 }
 
+int subject_has_words(const rondo_context *ctx, const problem *p) {
+  return has_pairs(ctx, p) || p->weights == RONDO_INT8;
+}
+
 compare_arithmetic subject_arithmetic(const rondo_context *ctx, const problem *p) {
-  rondo_isa isa = subject_has_pairs(ctx, p) ? RONDO_ISA_AVX512_BF16 : RONDO_ISA_BEST;
+  rondo_isa isa = has_pairs(ctx, p) ? RONDO_ISA_AVX512_BF16 : RONDO_ISA_BEST;
   return compare_arithmetic_of(rondo_context_backend(ctx), isa, p);
 }
 

@@ -45,8 +45,8 @@ int subject_time(subject *s, double seconds, int least, int most, double *times)
  * judges y and all gradients (training.c). */
 rondo_status subject_check(subject *s, double most_flops, verdict *found);
 
-/* Whether products are of pairs of bf16, which do twice the work of a multiply-add. */
-int subject_has_pairs(const rondo_context *ctx, const problem *p);
+/* Whether products are of int8 or of pairs of bf16, which do several times the work of a multiply-add. */
+int subject_has_words(const rondo_context *ctx, const problem *p);
 
 /* What a context's results for a problem are judged by. */
 compare_arithmetic subject_arithmetic(const rondo_context *ctx, const problem *p);

@@ -29,7 +29,12 @@ say "{$lstm,\"hidden\":4,\"training\":2,\"seconds\":0}" '^\{"error":"training mu
 say "{$lstm,\"hidden\":4,\"precision\":\"bf16\",\"seconds\":0}" "$three"
 say "{$lstm,\"hidden\":4,\"precision\":\"f16\",\"seconds\":0}" "$three"
 say "{$lstm,\"hidden\":4,\"precision\":\"bf16\",\"training\":1,\"seconds\":0}" '^\{"error":".*BF16 with training.*"\}$'
-say "{$lstm,\"hidden\":4,\"precision\":\"int8\",\"seconds\":0}" '^\{"error":".*int8.*"\}$'
+say "{$lstm,\"hidden\":4,\"precision\":\"int4\",\"seconds\":0}" '^\{"error":".*int4.*"\}$'
+if [ "$backend" = cuda ]; then
+  say "{$lstm,\"hidden\":4,\"precision\":\"int8\",\"seconds\":0}" '^\{"error":".*INT8.*"\}$'
+else
+  say "{$lstm,\"hidden\":4,\"precision\":\"int8\",\"seconds\":0}" "$three"
+fi
 say "{$lstm,\"hidden\":0,\"seconds\":0}" '^\{"error":"hidden must be .*"\}$'
 say "{$lstm,\"hidden\":4}" '^\{"error":"seconds must be .*"\}$'
 say "{$lstm,\"hidden\":[4],\"seconds\":0}" '^\{"error":".*"\}$'

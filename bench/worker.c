@@ -8,7 +8,7 @@
  *     {"error":"..."}           why there are none
  *
  * x is (T, B, I) and y (T, B, D*H). With training a call is forward and backward: dx and the gradients of all weights
- * from a dy. f16 and bf16 are the type of the weights. The same shape again is timed at once, as it is still there and
+ * from a dy. f16, bf16, int8 are the type of weights. The same shape again is timed at once, as it is still there and
  * warm. */
 #include "bench.h"
 
@@ -90,6 +90,7 @@ static int read_request(request *r, const char *text, char *message, size_t size
 static int request_weights(rondo_dtype *weights, const char *precision) {
   if (!strcmp(precision, "f16")) return *weights = RONDO_F16, 1;
   if (!strcmp(precision, "bf16")) return *weights = RONDO_BF16, 1;
+  if (!strcmp(precision, "int8")) return *weights = RONDO_INT8, 1;
   return !strcmp(precision, "f32");
 }
 
@@ -120,7 +121,7 @@ static int request_plan(problem *p, rondo_plan_desc *desc, const request *r, con
   asked.training = r->training;
   if (!r->training) asked.recompute = 0, asked.dropout = asked.recurrent_dropout = 0;
   if (!request_weights(&asked.weights, r->precision)) {
-    snprintf(message, size, "precision %s is not offered, only f32, f16 and bf16", r->precision);
+    snprintf(message, size, "precision %s is not offered, only f32, f16, bf16 and int8", r->precision);
     return 0;
   }
   *desc = options_plan(&asked, p);

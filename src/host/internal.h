@@ -42,6 +42,7 @@ struct rondo_plan {
   int variant;               /* of the context it was made with */
   int masks[2];              /* K of dropout, by direction; training */
   int chunk;                 /* timesteps whose x is brought in ahead of the recurrence at a time */
+  int threads;               /* CPU: those that its workspace has room for, where each needs some of its own */
   size_t layer_params[2][2]; /* bytes of the parameter block: [first layer, those above][direction] */
   size_t head_params;
   size_t between_bytes;   /* one of up to two buffers (T, N, width) between layers */
@@ -198,7 +199,7 @@ typedef struct rondo_kernel {
 } rondo_kernel;
 
 /* Grows whenever a struct of this header changes: librondo and librondo_cuda must agree. */
-#define RONDO_MODULE_VERSION 3
+#define RONDO_MODULE_VERSION 4
 
 /* What the CUDA module gets from the library that opens it, and its one entry point (also in static builds). */
 typedef struct rondo_core {

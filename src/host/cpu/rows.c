@@ -33,8 +33,7 @@ static void find_row(const rondo_cpu_call *call, int turn, int row, int step, in
   const float *x = pass->x + n * pass->x_sequence + p * pass->x_timestep;
   ws->x[turn][row] = x;
   if (pass->y) ws->y[turn][row] = pass->y + n * pass->y_sequence + p * pass->y_timestep;
-  if (call->layout.pairs)
-    call->kernels->pair((int)call->layout.inputs, x, ws->x_pairs[turn] + (size_t)row * ws->x_pairs_row);
+  if (call->words) call->words((int)call->layout.inputs, x, ws->x_words[turn] + (size_t)row * ws->x_words_row);
 }
 
 void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int part, int parts) {
@@ -54,12 +53,23 @@ static ptrdiff_t state_row(const rondo_pass *pass, int n) {
   return pass->slots ? pass->slots[n] : n;
 }
 
-void rondo_cpu_pair_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns) {
+void rondo_cpu_share_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns) {
   const rondo_cpu_workspace *ws = &call->ws;
+  if (!call->words || ws->h_words_thread) return;
   float *const *h = rondo_cpu_h_out(call, step);
-  uint32_t *pairs = ws->h_pairs[(step + 1) % 2] + columns.begin / 2;
+  uint32_t *words = ws->h_words[(step + 1) % 2] + columns.begin / call->layout.group;
   for (int r = rows.begin; r < rows.begin + rows.count; r++)
-    call->kernels->pair(columns.count, h[r] + columns.begin, pairs + (size_t)r * ws->h_pairs_row);
+    call->words(columns.count, h[r] + columns.begin, words + (size_t)r * ws->h_words_row);
+}
+
+const uint32_t *rondo_cpu_h_words(const rondo_cpu_call *call, int step, int thread) {
+  const rondo_cpu_workspace *ws = &call->ws;
+  if (!ws->h_words_thread) return ws->h_words[step % 2];
+  const float *const *h = rondo_cpu_h_in(call, step);
+  uint32_t *words = ws->h_words[0] + (size_t)thread * ws->h_words_thread;
+  for (int r = 0; r < rondo_schedule_active(&call->schedule, step); r++)
+    call->words((int)call->layout.outputs, h[r], words + (size_t)r * ws->h_words_row);
+  return words;
 }
 
 void rondo_cpu_find_states(const rondo_cpu_call *call) {
@@ -76,8 +86,8 @@ void rondo_cpu_find_states(const rondo_cpu_call *call) {
       ws->c_0[r] = pass->c_0 && !restart ? pass->c_0 + row * pass->c_stride : ws->zeros;
       ws->c_rows[r] = pass->c_n ? pass->c_n + row * pass->c_stride : ws->c + (size_t)r * ws->c_stride;
     }
-    if (call->layout.pairs)
-      call->kernels->pair((int)call->layout.outputs, ws->h_0[r], ws->h_pairs[0] + (size_t)r * ws->h_pairs_row);
+    if (call->words && !ws->h_words_thread)
+      call->words((int)call->layout.outputs, ws->h_0[r], ws->h_words[0] + (size_t)r * ws->h_words_row);
     if (ws->inner) ws->inner_rows[r] = ws->inner + (size_t)r * call->layout.units;
   }
 }
