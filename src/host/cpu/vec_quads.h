@@ -126,21 +126,25 @@ INLINE void vec_store_first_quads(uint32_t *p, vec a, int words) { /* the level 
   for (int j = 0; j < LANES; j++) bytes[j] = (uint8_t)levels[j];
   if (words > 0) memcpy(p, bytes, sizeof bytes);
 }
+typedef int16_t vec_shorts __attribute__((vector_size(16)));
 typedef struct vec_quads {
-  vec_bits a, b, c, d; /* the number of each byte; modulo 2^32 where it is negative */
+  vec_shorts even, odd;
 } vec_quads;
 INLINE vec_quads vec_set_quad(uint32_t quad) {
-  vec_bits all = {quad, quad, quad, quad};
-  return (vec_quads){all & 0xffu, all >> 8 & 0xffu, all >> 16 & 0xffu, all >> 24};
+  vec_bits a = {quad, quad, quad, quad};
+  return (vec_quads){(vec_shorts)(a & 0x00ff00ffu), (vec_shorts)(a >> 8 & 0x00ff00ffu)};
 }
 INLINE vec_quads vec_load_quads(const uint32_t *p) {
-  vec_ints all;
-  memcpy(&all, p, sizeof all);
-  vec_ints a = (vec_ints)((vec_bits)all << 24), b = (vec_ints)((vec_bits)all << 16), c = (vec_ints)((vec_bits)all << 8);
-  return (vec_quads){(vec_bits)(a >> 24), (vec_bits)(b >> 24), (vec_bits)(c >> 24), (vec_bits)(all >> 24)};
+  vec_bits a;
+  memcpy(&a, p, sizeof a);
+  return (vec_quads){(vec_shorts)((a & 0x00ff00ffu) << 8) >> 8, (vec_shorts)a >> 8};
+}
+/* A product of a byte without a sign by one with it fits 16 bits; a sum of two does not. */
+INLINE vec_sums vec_sum_of_shorts(vec_shorts a) {
+  return (vec_sums)((vec_ints)((vec_bits)a << 16) >> 16) + (vec_sums)((vec_ints)a >> 16);
 }
 INLINE vec_sums vec_add_quads(vec_quads a, vec_quads b, vec_sums c) {
-  return c + a.a * b.a + a.b * b.b + a.c * b.c + a.d * b.d;
+  return c + vec_sum_of_shorts(a.even * b.even) + vec_sum_of_shorts(a.odd * b.odd);
 }
 #endif
 
