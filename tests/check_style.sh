@@ -76,7 +76,7 @@ allowed() {
   standard='(std[a-z]*|assert|ctype|errno|float|limits|math|signal|string|time)\.h'
   standard="$standard|(dlfcn|getopt|pthread|sched|unistd|sys/[a-z]*)\.h"
   cuda='(cuda|cublas|curand|cooperative_groups)[a-zA-Z0-9_/]*(\.h)?|math_constants\.h|mma\.h|cub/.*|type_traits|utility'
-  host='(internal|error|arena|params|canonical|schedule|optimise|half)\.h|rondo/rondo\.h'
+  host='(internal|error|arena|params|canonical|schedule|optimise|half|int8)\.h|rondo/rondo\.h'
   case $1 in
     include/*) echo "- std(int|def|bool)\.h" ;;
     src/host/internal.h | src/kernels/kernels.h)

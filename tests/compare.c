@@ -10,7 +10,10 @@
  *
  * Weights of 16 bits. They are rounded before anything else happens: nearest, ties to even, so the exact result is that
  * of the rounded ones. The CPU widens them, which is exact, and so keeps float's bounds; where it multiplies bf16 by
- * bf16, x and h are rounded too. */
+ * bf16, x and h are rounded too.
+ *
+ * Weights of 8 bits likewise, by columns; x and h are rounded by rows. The exact result is that of the rounded rows:
+ * see compare_near.c. */
 #include "compare.h"
 
 #include "compare_cell.h"
@@ -25,7 +28,11 @@
  * keeps 10 bits after the leading one, and hardware may cut the rest; tensor cores may also cut where they add.
  * Rounding to nearest is half a unit: a bfloat16 keeps 7 bits after the leading one and reaches as far down as float,
  * an IEEE half keeps 10 and below 2^-14 is a multiple of 2^-24. Products of two halves are exact in float. The CPU's
- * products of bf16 round to nearest at each addition, and count numbers below FLT_MIN as zero. */
+ * products of bf16 round to nearest at each addition, and count numbers below FLT_MIN as zero.
+ *
+ * A sum of products of int8 is exact. Turned into a float, multiplied by the product of two scales of which each is a
+ * quotient, it has up to 5 roundings, and one more of round_weights here: 3 of each factor. In the reference there is
+ * but that last one. */
 const compare_arithmetic compare_reference = {
     .mask = 0x1p-23, .sum = 0x1p-52, .active = 0x1p-50, .state = 0x1p-52, .store = 0x1p-24};
 const compare_arithmetic compare_float = {.sum = 0x1p-24, .active = 6 * 0x1p-24, .state = 0x1p-24};
@@ -36,7 +43,18 @@ const compare_arithmetic compare_bf16 = {.narrow = 0x1p-8, .sum = 0x1p-23, .acti
 const compare_arithmetic compare_bf16_pairs = {
     .narrow = 0x1p-8, .least = FLT_MIN, .sum = 0x1p-24, .active = 6 * 0x1p-24, .state = 0x1p-24};
 
+const compare_arithmetic compare_int8 = {
+    .levels = 127, .product = 3 * 0x1p-24, .sum = 0x1p-24, .active = 6 * 0x1p-24, .state = 0x1p-24};
+const compare_arithmetic compare_reference_int8 = {.levels = 127,
+                                                   .product = 0x1p-24,
+                                                   .mask = 0x1p-23,
+                                                   .sum = 0x1p-52,
+                                                   .active = 0x1p-50,
+                                                   .state = 0x1p-52,
+                                                   .store = 0x1p-24};
+
 compare_arithmetic compare_arithmetic_of(rondo_backend backend, rondo_isa isa, const problem *p) {
+  if (p->weights == RONDO_INT8) return backend == RONDO_REFERENCE ? compare_reference_int8 : compare_int8;
   if (backend == RONDO_REFERENCE) return compare_reference;
   if (backend != RONDO_CUDA)
     return isa >= RONDO_ISA_AVX512_BF16 && p->weights == RONDO_BF16 ? compare_bf16_pairs : compare_float;
@@ -286,15 +304,30 @@ float compare_rounded(rondo_dtype type, float v) {
   return fabs(near) > most ? copysignf(INFINITY, v) : (float)near;
 }
 
-/* A copy of count floats, rounded; NULL stays NULL. *good becomes 0 without memory. */
-static const float *round_array(const float *from, size_t count, rondo_dtype type, int *good) {
-  float *to = from ? malloc(count * sizeof *to) : NULL;
+/* The same of a column of `rows` numbers, `stride` apart, for RONDO_INT8. */
+static void round_column(float *to, const float *from, size_t rows, size_t stride) {
+  double largest = 0;
+  for (size_t k = 0; k < rows; k++) largest = fmax(largest, fabs((double)from[k * stride]));
+  for (size_t k = 0; k < rows; k++) {
+    double level = largest < 0x1p-100 ? 0 : nearbyint((double)from[k * stride] * 127 / largest);
+    to[k * stride] = (float)(level * largest / 127);
+  }
+}
+
+void compare_round_matrix(float *to, const float *from, size_t rows, size_t columns, rondo_dtype type) {
+  for (size_t j = 0; type == RONDO_INT8 && j < columns; j++) round_column(to + j, from + j, rows, columns);
+  for (size_t i = 0; type != RONDO_INT8 && i < rows * columns; i++) to[i] = compare_rounded(type, from[i]);
+}
+
+/* A rounded copy; NULL stays NULL. *good becomes 0 without memory. */
+static const float *round_matrix(const float *from, size_t rows, size_t columns, rondo_dtype type, int *good) {
+  float *to = from ? malloc(rows * columns * sizeof *to) : NULL;
   if (from && !to) *good = 0;
-  for (size_t i = 0; to && i < count; i++) to[i] = compare_rounded(type, from[i]);
+  if (to) compare_round_matrix(to, from, rows, columns, type);
   return to;
 }
 
-/* Replaces the arrays that are kept in 16 bits. 1, or 0 without memory; release with free_rounded in any case. */
+/* Replaces the arrays that are kept in fewer bits. 1, or 0 without memory; release with free_rounded in any case. */
 static int round_weights(problem_data *data) {
   const problem *p = &data->problem;
   size_t columns = (size_t)problem_gates(p) * (size_t)p->hidden_size, output = (size_t)problem_output_size(p);
@@ -302,9 +335,9 @@ static int round_weights(problem_data *data) {
   for (int i = 0; i < data->weights_count; i++) {
     rondo_weights *w = &data->weights[i];
     size_t wide = w->layer == p->num_layers ? (size_t)p->head_units : columns;
-    w->kernel = round_array(w->kernel, (size_t)problem_inputs(p, w->layer) * wide, p->weights, &good);
-    w->recurrent_kernel = round_array(w->recurrent_kernel, output * columns, p->weights, &good);
-    w->projection = round_array(w->projection, output * (size_t)p->hidden_size, p->weights, &good);
+    w->kernel = round_matrix(w->kernel, (size_t)problem_inputs(p, w->layer), wide, p->weights, &good);
+    w->recurrent_kernel = round_matrix(w->recurrent_kernel, output, columns, p->weights, &good);
+    w->projection = round_matrix(w->projection, (size_t)p->hidden_size, output, p->weights, &good);
   }
   return good;
 }

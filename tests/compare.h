@@ -18,6 +18,7 @@ typedef struct compare_arithmetic {
   double product; /* of each factor before it is multiplied: 0, or 2^-10 for TF32 */
   double narrow;  /* of x, h and the like before they are multiplied by a weight, which is exact: 0, or of a half */
   double least;   /* and an absolute one, below the smallest normal half */
+  double levels;  /* or of rows of these: levels on each side of 0; 0: none */
   double mask;    /* of the factors of dropout, which are floats here */
   double sum;     /* of each product and each addition of the gate sums */
   double active;  /* largest error of sigmoid, tanh, exp and their like, relative to their value */
@@ -30,6 +31,7 @@ extern const compare_arithmetic compare_float;             /* all in float, sums
 extern const compare_arithmetic compare_tf32;              /* factors rounded or cut to TF32 first */
 extern const compare_arithmetic compare_f16, compare_bf16; /* x and h rounded to the weights' type first */
 extern const compare_arithmetic compare_bf16_pairs;        /* likewise, from RONDO_ISA_AVX512_BF16 on */
+extern const compare_arithmetic compare_int8, compare_reference_int8; /* rows of x and h rounded to levels */
 
 /* Of a problem on a backend; isa: the one in use, of the CPU. */
 compare_arithmetic compare_arithmetic_of(rondo_backend backend, rondo_isa isa, const problem *p);
@@ -63,8 +65,11 @@ double compare_y_last(const compare_expected *expected, const problem_data *data
 double compare_h_n(const compare_expected *expected, const problem_data *data, const float *h_n);
 double compare_c_n(const compare_expected *expected, const problem_data *data, const float *c_n);
 
-/* v as a number of the type, to nearest, ties to even: by arithmetic, where src/host/half.h works on bits. */
+/* v as a number of 16 bits, to nearest, ties to even: by arithmetic, where src/host/half.h works on bits. */
 float compare_rounded(rondo_dtype type, float v);
+
+/* to = from (rows, columns), each number rounded likewise, or each column to levels. */
+void compare_round_matrix(float *to, const float *from, size_t rows, size_t columns, rondo_dtype type);
 
 /* The larger of two errors or ratios; infinite if the second is not a number. */
 double compare_worst(double worst, double next);

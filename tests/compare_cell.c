@@ -25,6 +25,7 @@ static const near *factor_of(const exact_cell *l, const near *row, int count, co
     near v = mask ? near_multiply(row[k], near_mask(mask[k], l->unit), l->unit.state) : row[k];
     l->factor[k] = near_narrow(v, l->unit);
   }
+  near_quantise(l->factor, count, l->unit);
   return l->factor;
 }
 

@@ -14,6 +14,12 @@
  * Where the weights are halves, it is v alone that is rounded, to v + d, |d| <= n r_v + s: n half a unit of the type's
  * last place, s half its smallest number. That is one more error of v, as w is exact.
  *
+ * Where they are levels, a row v becomes s q: s = m / L, m the largest |v| of the row, q the integer nearest to v / s.
+ * The computed one is s' q', with m' between the largest |v| - e_v and the largest r_v, s' = m' / L off by a rounding
+ * more, and q' nearest to v' / s', two roundings more: an integer from the nearest to the least of such quotients to
+ * the nearest to the largest. As a rule these are the same, and the error is that of s alone; near a tie they are two,
+ * and the error is a whole s. So a difference in the last place may become one of s / |v|, once in about s / e_v.
+ *
  * Product. The factors' errors cause r_a r_b - |a| |b|, its own rounding u r_a r_b. Sum: e_a + e_b + u (r_a + r_b).
  *
  * Mix. m = w a + (1 - w) b has three roundings on the way of any term, whose magnitudes are at most
@@ -48,6 +54,33 @@ near near_mask(float factor, compare_arithmetic unit) {
 
 near near_narrow(near v, compare_arithmetic unit) {
   return (near){v.value, v.error + unit.narrow * near_reach(v) + unit.least};
+}
+
+/* The farthest from s q that s' q' can be, for one of the row. */
+static near quantised(near v, double s, double low, double high, compare_arithmetic unit) {
+  double slack = 3 * unit.state, from = v.value - v.error, to = v.value + v.error, limit = unit.levels;
+  double least = fmin(from / low, from / high), most = fmax(to / low, to / high);
+  least = nearbyint(fmax(least - slack * fabs(least), -limit));
+  most = nearbyint(fmin(most + slack * fabs(most), limit));
+  double value = s * nearbyint(v.value / s);
+  double error = fmax(value - fmin(least * low, least * high), fmax(most * low, most * high) - value);
+  return (near){value, error + underflow};
+}
+
+void near_quantise(near *row, int count, compare_arithmetic unit) {
+  double largest = 0, least = 0, most = 0, slack = 2 * unit.state;
+  if (unit.levels == 0) return;
+  for (int k = 0; k < count; k++) {
+    largest = fmax(largest, fabs(row[k].value));
+    least = fmax(least, fabs(row[k].value) - row[k].error);
+    most = fmax(most, near_reach(row[k]));
+  }
+  double low = least * (1 - slack) / unit.levels, high = most * (1 + slack) / unit.levels;
+  for (int k = 0; k < count; k++)
+    if (least < 0x1p-100) /* perhaps all zeros; and if not, off by no more than s */
+      row[k] = (near){0, near_reach(row[k]) + high};
+    else
+      row[k] = quantised(row[k], largest / unit.levels, low, high, unit);
 }
 
 static double g(double n, double unit) {

@@ -19,6 +19,9 @@ near near_exact(double value);
 near near_mask(float factor, compare_arithmetic unit);
 near near_narrow(near v, compare_arithmetic unit);
 
+/* In place: a row (count) rounded to levels of one scale, if there are levels. */
+void near_quantise(near *row, int count, compare_arithmetic unit);
+
 /* unit: of the rounding of the operation. */
 near near_add(near a, near b, double unit);
 near near_multiply(near a, near b, double unit);

@@ -230,6 +230,10 @@ rondo_plan *test_plan(rondo_context *ctx, const rondo_plan_desc *desc) {
     test_skip("RONDO_BF16 needs compute capability 8, the device has less");
     return NULL;
   }
+  if (desc->weights == RONDO_INT8 && rondo_context_backend(ctx) == RONDO_CUDA) {
+    test_skip("RONDO_INT8 is not offered by CUDA");
+    return NULL;
+  }
   EXPECT_OK(rondo_plan_create(&plan, ctx, desc));
   return plan ? test_at_end(release_plan, plan) : NULL;
 }

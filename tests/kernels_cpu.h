@@ -25,6 +25,9 @@ rondo_context *cpu_host(void);
 /* Random floats in [-1, 1), guarded. */
 float *cpu_filled(rondo_context *ctx, size_t count, uint64_t stream);
 
+/* Where the machine has other instructions for weights of this type, the kernels that use them; else NULL. */
+const rondo_cpu_kernels *cpu_kernels_beside(const cpu_level *level, rondo_dtype type);
+
 /* A table of rows. */
 float **cpu_rows(float *base, int rows, ptrdiff_t stride);
 
@@ -34,7 +37,7 @@ double cpu_share(double got, double expected, double bound);
 /* Weights of a layer or of a product: (streams, rows, width). */
 typedef struct cpu_weights {
   rondo_dtype type;
-  int pairs; /* rows come in pairs, filled up to a multiple of this; 0: they do not */
+  int group, fill; /* of rows that share a word; what their number is filled up to a multiple of */
   int streams, rows, width;
 } cpu_weights;
 
@@ -44,9 +47,15 @@ void *cpu_filled_weights(rondo_context *ctx, const cpu_weights *s, uint64_t stre
 /* The same numbers as floats. */
 const float *cpu_widened(const cpu_weights *s, const void *weights);
 
-/* Rows (rows, count) as pairs, filled up to a multiple and `stride` apart; and copies of them as floats, rounded to
- * bf16. */
-const uint32_t *cpu_paired(rondo_context *ctx, const float *const *from, int rows, int count, int multiple, int stride);
+/* Rows (rows, count) as words of a type, filled up to a multiple and `stride` apart; and copies of them as floats,
+ * rounded to bf16. */
+const uint32_t *cpu_words(rondo_context *ctx, rondo_dtype type, const float *const *from, int rows, int count, int fill,
+                          int stride);
 const float *const *cpu_rounded_rows(const float *const *from, int rows, int count);
+
+/* test_int8_cpu.c: random levels and scales of quads, (streams, 2 + rows / 4 rounded up, width) words; the same as
+ * floats; and rows as quads. */
+void *cpu_filled_quads(rondo_context *ctx, const cpu_weights *s, uint64_t stream);
+const uint32_t *cpu_quads(rondo_context *ctx, const float *const *from, int rows, int count, int stride);
 
 #endif

@@ -16,7 +16,7 @@
  *            | "proj=" P   projection_size            "cellclip=" V | "clip=" V | "zoneout=" V | "zoneoutc=" V
  *            | "dropout=" V | "rdropout=" V | "ldropout=" V    dropout, recurrent_dropout, layer_dropout: training
  *            | "head=" U [ "=" f ]                    head_units, head_activation
- *            | "recompute" recompute: training        "weights=" ("f16" | "bf16")
+ *            | "recompute" recompute: training        "weights=" ("f16" | "bf16" | "int8")
  *            | "tf32"      allow_tf32
  *            | "tiny"      x and state near zero      "big"       saturates the gates
  *   f        = name [ "(" alpha [ "," beta ] ")" ]    such as relu, hard_sigmoid(0.2,0.5)

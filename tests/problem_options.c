@@ -28,8 +28,8 @@
       start "thresholded_relu(0.3)", start "scaled_tanh(1.3,0.7)", start "celu(0.6)", start "squareplus(0.5)",         \
       start "soft_shrink(0.2)", start "hard_shrink(0.2)", start "threshold(0.1,-0.4)"
 
-/* With weights of 16 bits. */
-#define EVERY_TYPE(start, end) start ":weights=f16" end, start ":weights=bf16" end
+/* With weights of 16 and of 8 bits. */
+#define EVERY_TYPE(start, end) start ":weights=f16" end, start ":weights=bf16" end, start ":weights=int8" end
 
 const char *const problem_option_table[] = {
     EVERY_DIRECTION("lstm:n5t6c7h9", "", ":h0"),

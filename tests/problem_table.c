@@ -110,5 +110,10 @@ const char *const problem_small_table[] = {
     "dense:n3t4c5h7:act=softmax",
     "lstm:n5t6c7h9l2:len:h0:proj=5:weights=bf16",
     "gru:n3t5c7h17:bi:before:h0:weights=f16",
+    "lstm:n5t6c7h33:len:h0:slots:restart:weights=int8",
+    "lstm:n4t5c7h9l2:bi:mask=holes:h0:proj=5:weights=int8",
+    "gru:n17t4c6h18:time:strided:len:h0:weights=int8",
+    "gru:n3t5c7h17:bi:before:h0:weights=int8",
+    "rnn:n3t5c7h40:back:h0:head=3:weights=int8",
     NULL,
 };

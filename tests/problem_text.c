@@ -41,7 +41,7 @@ typedef enum option_kind {
 
 static const char *const merges[] = {"sum", "mul", "ave", "separate", NULL};
 static const char *const masks[] = {"left", "holes", "rows", "right", NULL};
-static const char *const types[] = {"f16", "bf16", NULL};
+static const char *const types[] = {"f16", "bf16", "int8", NULL};
 
 typedef struct option_rule {
   const char *name;

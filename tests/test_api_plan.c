@@ -61,7 +61,7 @@ static const misuse lstm_rows[] = {
     {"max_timesteps_negative", P(max_timesteps), SET, INT_MIN, INVALID, "max_timesteps -2147483648"},
     {"layout", P(layout), SET, 2, INVALID, "layout 2"},
     {"layout_negative", P(layout), SET, -1, INVALID, "layout -1"},
-    {"weights", P(weights), SET, 3, INVALID, "weights 3"},
+    {"weights", P(weights), SET, 4, INVALID, "weights 4"},
     {"weights_negative", P(weights), SET, -1, INVALID, "weights -1"},
     {"recompute", P(recompute), SET, 1, INVALID, "recompute is 1, but training is 0"},
     {"recompute_negative", P(recompute), SET, -1, INVALID, "recompute is -1"},
@@ -74,7 +74,8 @@ static const misuse lstm_rows[] = {
 static const misuse training_rows[] = {
     {"weights_f16", P(weights), SET, RONDO_F16, RONDO_UNSUPPORTED, "weights RONDO_F16 with training 1"},
     {"weights_bf16", P(weights), SET, RONDO_BF16, RONDO_UNSUPPORTED, "weights RONDO_BF16 with training 1"},
-    {"weights", P(weights), SET, 3, INVALID, "weights 3"},
+    {"weights_int8", P(weights), SET, RONDO_INT8, RONDO_UNSUPPORTED, "weights RONDO_INT8 with training 1"},
+    {"weights", P(weights), SET, 4, INVALID, "weights 4"},
     {"dropout", P(layer.dropout), SET_FLOAT, 1, INVALID, "dropout 1 "},
     {"recurrent_dropout", P(layer.recurrent_dropout), SET_FLOAT, -1, INVALID, "recurrent_dropout -1"},
     {"layer_dropout", P(layer.layer_dropout), SET_INFINITE, 0, INVALID, "layer_dropout inf"},

@@ -8,12 +8,8 @@
 static const struct level_row {
   const char *name;
   rondo_isa isa;
-} levels[] = {{"portable", RONDO_ISA_PORTABLE},
-              {"avx2", RONDO_ISA_AVX2},
-              {"avx512", RONDO_ISA_AVX512},
-              {"avx512_bf16", RONDO_ISA_AVX512_BF16},
-              {"amx", RONDO_ISA_AMX},
-              {NULL, 0}};
+} levels[] = {{"portable", RONDO_ISA_PORTABLE},       {"avx2", RONDO_ISA_AVX2}, {"avx512", RONDO_ISA_AVX512},
+              {"avx512_bf16", RONDO_ISA_AVX512_BF16}, {"amx", RONDO_ISA_AMX},   {NULL, 0}};
 
 /* ---- groups of the pool ------------------------------------------------------------------------------------------ */
 

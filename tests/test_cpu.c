@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <fenv.h>
+#include <math.h>
 #include <string.h>
 
 static const struct isa_row {
@@ -40,7 +41,8 @@ static const struct layer_row {
 
 enum { LAYOUT_F = 3, LAYOUT_H = 21 };
 
-static const rondo_dtype types[] = {RONDO_F32, RONDO_F16, RONDO_BF16};
+static const rondo_dtype types[] = {RONDO_F32, RONDO_F16, RONDO_BF16, RONDO_INT8};
+enum { TYPES = sizeof types / sizeof *types };
 
 /* What a weight is kept as. */
 static float kept(rondo_dtype type, float weight) {
@@ -54,15 +56,45 @@ static float number_at(rondo_dtype type, const float *piece, size_t i) {
 /* Where a weight of row k stands that is `lane` of `width` numbers of that row, in a stream of `rows` rows. */
 static size_t place_of(const rondo_cpu_layout *l, rondo_dtype type, size_t stream, size_t rows, size_t width, size_t k,
                        size_t lane) {
-  if (!l->pairs || type == RONDO_F32) return (stream * rows + k) * width + lane;
+  if (l->group != 2 || type == RONDO_F32) return (stream * rows + k) * width + lane;
   return ((stream * rondo_cpu_depth(l, rows) / 2 + k / 2) * width + lane) * 2 + 1 - k % 2;
+}
+
+/* The same for quads: what each sum begins with, the scale, the levels of a column, zeros behind them. */
+static int wrong_column(const rondo_cpu_layout *l, const float *piece, const float *matrix, size_t rows, size_t g,
+                        size_t j) {
+  size_t block = j / l->lanes, lane = j % l->lanes, words = (rows + 3) / 4;
+  size_t width = l->fused ? l->gates * l->lanes : l->lanes, column = l->fused ? g * l->lanes + lane : lane;
+  const uint32_t *stream =
+      (const uint32_t *)(const void *)piece + (l->fused ? block : g * l->blocks + block) * (2 + words) * width;
+  const int8_t *levels = (const int8_t *)(stream + 2 * width);
+  float largest = 0;
+  int sum = 0, wrong = 0;
+  for (size_t k = 0; j < l->hidden && k < rows; k++)
+    largest = fmaxf(largest, fabsf(matrix[(k * l->gates + g) * l->hidden + j]));
+  for (size_t k = 0; k < 4 * words; k++) {
+    int there = k < rows && j < l->hidden, level = levels[4 * (k / 4 * width + column) + k % 4];
+    double quotient = there ? 127 * (double)matrix[(k * l->gates + g) * l->hidden + j] / (double)largest : 0;
+    wrong += level != (int)nearbyint(quotient);
+    sum += level;
+  }
+  float scale = largest / 127;
+  return wrong + ((int32_t)stream[column] != -128 * sum) + (memcmp(&stream[width + column], &scale, sizeof scale) != 0);
+}
+
+static void check_quads(const rondo_cpu_layout *l, const char *name, const float *piece, const float *matrix,
+                        size_t rows) {
+  int wrong = 0;
+  for (size_t g = 0; g < l->gates; g++)
+    for (size_t j = 0; j < l->units; j++) wrong += wrong_column(l, piece, matrix, rows, g, j);
+  EXPECT(!wrong, "%s: %d numbers are elsewhere", name, wrong);
 }
 
 /* A piece of `rows` rows for every gate: padding is zero, and matrix (rows, G*H) stands where cpu.h says. */
 static void check_piece(const rondo_cpu_layout *l, const char *name, rondo_dtype type, const float *piece,
                         const float *matrix, size_t rows) {
   int wrong = 0;
-  size_t depth = type == RONDO_BF16 ? rondo_cpu_depth(l, rows) : rows;
+  size_t depth = l->group == 2 && type == RONDO_BF16 ? rondo_cpu_depth(l, rows) : rows;
   for (size_t g = 0; g < l->gates; g++)
     for (size_t k = 0; k < depth; k++)
       for (size_t j = 0; j < l->units; j++) {
@@ -79,7 +111,7 @@ static void check_piece(const rondo_cpu_layout *l, const char *name, rondo_dtype
 /* A block is good for a plan of its own layer and type of weights only. */
 static void check_plans(rondo_context *ctx, const struct layer_row *row, rondo_dtype type, const void *params) {
   for (const struct layer_row *other = layer_rows; other->name; other++)
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < TYPES; i++) {
       rondo_plan_desc desc = {.layer = other->layer, .max_batch = 1, .max_timesteps = 1, .weights = types[i]};
       desc.layer.input_size = LAYOUT_F, desc.layer.hidden_size = LAYOUT_H;
       rondo_plan *plan = test_plan(ctx, &desc);
@@ -113,8 +145,13 @@ static void check_layout(rondo_context *ctx, const struct layer_row *row, rondo_
   rondo_cpu_layout l = rondo_cpu_layout_of(plan, layer, LAYOUT_F);
   const float *block = (const float *)params;
   check_piece(&l, "bias", RONDO_F32, block + l.bias, bias, 1);
-  check_piece(&l, "W", type, block + l.input_weights, kernel, LAYOUT_F);
-  if (weights.recurrent_kernel) check_piece(&l, "R", type, block + l.recurrent, recurrent, l.outputs);
+  if (type == RONDO_INT8) {
+    check_quads(&l, "W", block + l.input_weights, kernel, LAYOUT_F);
+    if (weights.recurrent_kernel) check_quads(&l, "R", block + l.recurrent, recurrent, l.outputs);
+  } else {
+    check_piece(&l, "W", type, block + l.input_weights, kernel, LAYOUT_F);
+    if (weights.recurrent_kernel) check_piece(&l, "R", type, block + l.recurrent, recurrent, l.outputs);
+  }
   for (size_t byte = 0; byte < 44; byte++) { /* of the header */
     params[byte] ^= 0x80;
     EXPECT_STATUS(RONDO_INVALID_ARGUMENT, rondo_cpu_ops.check_params("test", plan, layer, LAYOUT_F, params, 0));
@@ -127,15 +164,16 @@ static void check_layout(rondo_context *ctx, const struct layer_row *row, rondo_
 static void layout(const void *level) {
   rondo_context *ctx = context_of(level, 1);
   for (const struct layer_row *row = layer_rows; ctx && row->name; row++)
-    for (int i = 0; i < 3; i++) check_layout(ctx, row, types[i]);
+    for (int i = 0; i < TYPES; i++) check_layout(ctx, row, types[i]);
 }
 
-/* Of two plans that differ in the type of weights alone, one block is the other's size but for half of the weights. */
+/* Of two plans that differ in the type of weights alone, one block is the other's size but for half of the weights; or
+ * three quarters of them, less two rows of floats for each matrix. */
 static void half_size(const void *level) {
-  enum { UNITS = 256, HEADER = 256, BIASES = 4 * UNITS * sizeof(float) };
+  enum { UNITS = 256, HEADER = 256, BIASES = 4 * UNITS * sizeof(float), HEADS = 4 * BIASES };
   rondo_context *ctx = context_of(level, 1);
-  size_t bytes[3];
-  for (int i = 0; i < 3; i++) {
+  size_t bytes[TYPES];
+  for (int i = 0; i < TYPES; i++) {
     rondo_plan_desc desc = {.layer = {.input_size = UNITS, .hidden_size = UNITS}, .weights = types[i]};
     desc.max_batch = desc.max_timesteps = 1;
     rondo_plan *plan = ctx ? test_plan(ctx, &desc) : NULL;
@@ -144,6 +182,7 @@ static void half_size(const void *level) {
   }
   EXPECT(bytes[0] == 2 * UNITS * 4 * UNITS * sizeof(float) && 2 * bytes[1] == bytes[0] && bytes[2] == bytes[1],
          "weights of %zu, %zu and %zu bytes", bytes[0], bytes[1], bytes[2]);
+  EXPECT(4 * (bytes[3] - HEADS) == bytes[0], "weights of %zu bytes, not a quarter of %zu", bytes[3], bytes[0]);
 }
 
 /* The caller's rounding mode changes no result, and is still there afterwards. */
@@ -245,10 +284,39 @@ static const char *const split_bf16_names[] = {"lstm:n1t4c3h70:weights=bf16",
                                                "dense:n9t5c3h40:weights=bf16",
                                                NULL};
 
+/* Likewise, with quads, whose rows of h every thread makes for itself in a fused layer. */
+static const char *const split_int8_names[] = {"lstm:n1t4c3h70:weights=int8",
+                                               "lstm:n13t7c5h48:len:h0:weights=int8",
+                                               "lstm:n300t3c2h33:len:bi=sum:weights=int8",
+                                               "lstm:n3t9c5h33l2:proj=17:h0:weights=int8",
+                                               "gru:n5t6c2h65l2:back:weights=int8",
+                                               "gru:n9t5c3h40:before:mask=holes:h0:weights=int8",
+                                               "rnn:n1t4c3h170:h0:weights=int8",
+                                               "dense:n9t5c3h40:weights=int8",
+                                               NULL};
+
 static void split(const void *row) {
+  for (const char *const *name = split_int8_names; *name; name++) split_problem(row, *name);
   for (const char *const *name = split_bf16_names; *name; name++) split_problem(row, *name);
   for (const char *const *name = split_names; *name; name++) split_problem(row, *name);
   for (const char *const *name = problem_option_table; *name; name++) split_problem(row, *name);
+}
+
+/* A plan that was made for one thread, with three: there is room for one thread's rows of h, and the bits are the
+ * same. */
+static void more_threads(const void *row) {
+  rondo_context *one = context_of(row, 1), *three = one ? context_of(row, 3) : NULL;
+  if (!three) return;
+  rondo_cpu_state *state = three->state;
+  state->costs = (rondo_cpu_costs){0};
+  for (const char *const *name = split_int8_names; *name; name++) {
+    test_setup s;
+    if (!test_set_up(&s, one, test_data_named(*name), NULL)) return;
+    test_outputs expected = test_forward(&s, &s.batch);
+    s.ctx = three;
+    test_outputs got = test_forward(&s, &s.batch);
+    EXPECT(test_same_outputs(&s, &got, &expected), "%s differs with more threads than its plan knows", *name);
+  }
 }
 
 /* ---- weights of 16 bits ------------------------------------------------------------------------------------------ */
@@ -297,7 +365,7 @@ static void kept_weights(const void *row) {
   const struct isa_row *isa = row;
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of(isa->isa);
   for (int i = 1; i < 3; i++) {
-    if (kernels && rondo_cpu_pairs(kernels, types[i])) continue;
+    if (kernels && kernels->words[types[i]]) continue;
     for (const char *const *name = split_names; *name; name++) kept_problem(row, *name, types[i]);
     for (const char *const *name = problem_option_table; *name; name++) kept_problem(row, *name, types[i]);
   }
@@ -367,16 +435,18 @@ static void as_avx512(const void *row) {
   rondo_context *ctx[2] = {context_of(row, 1)};
   if (!ctx[0]) return;
   if (!(ctx[1] = context_of(&avx512, 1))) return;
-  for (int type = RONDO_F32; type <= RONDO_F16; type++)
+  for (int i = 0; i < TYPES; i++)
     for (const char *const *name = split_names; *name; name++) {
       const problem_data *data = test_data_named(*name);
       rondo_plan_desc desc = problem_plan_desc(&data->problem);
-      desc.weights = (rondo_dtype)type;
+      if (types[i] == RONDO_BF16) continue;
+      desc.weights = types[i];
       test_setup s[2];
-      for (int i = 0; i < 2; i++)
-        if (!test_set_up(&s[i], ctx[i], data, &desc)) return;
+      for (int k = 0; k < 2; k++)
+        if (!test_set_up(&s[k], ctx[k], data, &desc)) return;
       test_outputs a = test_forward(&s[0], &s[0].batch), b = test_forward(&s[1], &s[1].batch);
-      EXPECT(test_same_outputs(&s[0], &a, &b), "%s, weights of type %d: other bits than with AVX-512", *name, type);
+      EXPECT(test_same_outputs(&s[0], &a, &b), "%s, weights of type %d: other bits than with AVX-512", *name,
+             (int)types[i]);
     }
 }
 
@@ -387,6 +457,7 @@ const test_suite test_cpu = {"CpuInside", TEST_ONCE,
                              (const test_row[]){ISA_TEST(layout),
                                                 ISA_TEST(half_size),
                                                 ISA_TEST(split),
+                                                ISA_TEST(more_threads),
                                                 ISA_TEST(kept_weights),
                                                 {"rounded_factors", rounded_factors, TEST_TABLE(in_turn)},
                                                 {"as_avx512", as_avx512, TEST_TABLE(paired)},

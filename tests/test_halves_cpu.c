@@ -11,14 +11,15 @@
 
 /* Where weight i of the shape stands, in weights. */
 static int weight_place(const cpu_weights *s, int i) {
-  if (!s->pairs) return i;
+  if (s->group == 1) return i;
   int column = i % s->width, k = i / s->width % s->rows, stream = i / s->width / s->rows;
-  int depth = (int)rondo_cpu_filled(s->pairs, (size_t)s->rows);
+  int depth = (int)rondo_cpu_filled(s->fill, (size_t)s->rows);
   return 2 * ((stream * depth / 2 + k / 2) * s->width + column) + (k % 2 ? 0 : 1);
 }
 
 void *cpu_filled_weights(rondo_context *ctx, const cpu_weights *s, uint64_t stream) {
-  int count = s->streams * s->rows * s->width, rows = (int)rondo_cpu_filled(s->pairs, (size_t)s->rows);
+  int count = s->streams * s->rows * s->width, rows = (int)rondo_cpu_filled(s->fill, (size_t)s->rows);
+  if (s->type == RONDO_INT8) return cpu_filled_quads(ctx, s, stream);
   if (s->type == RONDO_F32) return cpu_filled(ctx, (size_t)count, stream);
   size_t kept = (size_t)(s->streams * rows * s->width);
   uint16_t *to = (uint16_t *)buffer_output(ctx, kept / 2);
@@ -37,9 +38,10 @@ const float *cpu_widened(const cpu_weights *s, const void *weights) {
   return to;
 }
 
-const uint32_t *cpu_paired(rondo_context *ctx, const float *const *from, int rows, int count, int multiple,
-                           int stride) {
-  int filled = (int)rondo_cpu_filled(multiple, (size_t)count);
+const uint32_t *cpu_words(rondo_context *ctx, rondo_dtype type, const float *const *from, int rows, int count, int fill,
+                          int stride) {
+  if (type == RONDO_INT8) return cpu_quads(ctx, from, rows, count, stride);
+  int filled = (int)rondo_cpu_filled(fill, (size_t)count);
   uint32_t *to = (uint32_t *)(void *)buffer_output(ctx, (size_t)((rows - 1) * stride + filled / 2));
   for (int m = 0; m < rows; m++)
     for (int k = 0; k < filled; k += 2) {
@@ -118,11 +120,11 @@ static void widening(const void *level) {
   rondo_product_forward_args args = {
       .gates = 1, .rows = 1, .inputs = 1, .blocks = ALL / kernels->lanes, .in = &in, .sums_block = kernels->lanes};
   for (int type = RONDO_F16; type <= RONDO_BF16; type++)
-    for (int flush = rondo_cpu_pairs(kernels, (rondo_dtype)type) > 0; flush < 2; flush++) { /* pairs: no subnormals */
+    for (int flush = kernels->words[type] != NULL; flush < 2; flush++) { /* pairs know no subnormals */
       rondo_product_forward_args narrow = args, wide = args;
       narrow.type = (rondo_dtype)type, narrow.weights = halves, narrow.sums = sums;
-      if (rondo_cpu_pairs(kernels, narrow.type)) narrow.in_pairs = pair_of_one, narrow.weights = pairs;
-      wide.weights = cpu_widened(&(cpu_weights){narrow.type, 0, 1, 1, ALL}, halves), wide.sums = expected;
+      if (kernels->words[type]) narrow.in_words = pair_of_one, narrow.weights = pairs;
+      wide.weights = cpu_widened(&(cpu_weights){narrow.type, 1, 1, 1, 1, ALL}, halves), wide.sums = expected;
       unsigned mode = flush ? rondo_enter_float_mode() : 0;
       kernels->product_forward(&narrow);
       kernels->product_forward(&wide);
@@ -153,7 +155,7 @@ static void pair(const void *level) {
     float *in = test_memory(MOST * sizeof *in), *out = buffer_output(ctx, (size_t)(count + 1) / 2);
     const uint32_t *pairs = (const uint32_t *)(void *)out;
     for (int i = 0; i < MOST; i++, bits += stride) in[i] = rondo_bits_float((uint32_t)bits);
-    kernels->pair(count, in, (uint32_t *)(void *)out);
+    kernels->words[RONDO_BF16](count, in, (uint32_t *)(void *)out);
     for (int i = 0; i < count; i++) {
       uint32_t half = i % 2 ? pairs[i / 2] & 0xFFFF : pairs[i / 2] >> 16;
       float number = fpclassify(in[i]) == FP_SUBNORMAL ? copysignf(0, in[i]) : in[i];

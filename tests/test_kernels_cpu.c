@@ -26,6 +26,11 @@ const rondo_cpu_kernels *cpu_kernels_of(const cpu_level *level) {
   return NULL;
 }
 
+const rondo_cpu_kernels *cpu_kernels_beside(const cpu_level *level, rondo_dtype type) {
+  const rondo_cpu_kernels *kernels = rondo_cpu_kernels_for(level->isa, type);
+  return kernels == rondo_cpu_kernels_of(level->isa) ? NULL : kernels;
+}
+
 rondo_context *cpu_host(void) {
   return test_context_of(&(rondo_context_desc){.backend = RONDO_CPU});
 }
@@ -55,6 +60,11 @@ static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 16, 17, 31,
 static const int depths[] = {1, 2, 3, 7, 16, 31, 32, 33, 70, 0};
 static const int gate_counts[] = {4, 3, 1, 0};
 
+/* Roundings of a sum at most; one of int8 is exact until it is multiplied by two scales, their product rounded, too. */
+static int terms(rondo_dtype type, int factors) {
+  return type == RONDO_INT8 ? 4 : factors + 1;
+}
+
 static void check_product(const rondo_cpu_kernels *kernels, const rondo_product_forward_args *args) {
   size_t row = (size_t)(args->gates * kernels->lanes), count = (size_t)(args->blocks * args->rows) * row;
   double *expected = test_memory(count * sizeof(double)), *size = test_memory(count * sizeof(double)), worst = 0;
@@ -63,14 +73,14 @@ static void check_product(const rondo_cpu_kernels *kernels, const rondo_product_
   for (size_t i = 0; i < count; i++) {
     ptrdiff_t block = (ptrdiff_t)(i / ((size_t)args->rows * row)), m = (ptrdiff_t)(i / row) % args->rows;
     double got = args->sums[block * args->sums_block + m * args->sums_row + (ptrdiff_t)(i % row)];
-    worst = fmax(worst, cpu_share(got, expected[i], (args->inputs + 1) * u * size[i]));
+    worst = fmax(worst, cpu_share(got, expected[i], terms(args->type, args->inputs) * u * size[i]));
   }
   EXPECT_RATIO(worst, "product type %d gates %d rows %d inputs %d blocks %d", (int)args->type, args->gates, args->rows,
                args->inputs, args->blocks);
 }
 
 static int in_tiles(const rondo_cpu_kernels *kernels, rondo_dtype type) {
-  return rondo_cpu_pairs(kernels, type) > 2;
+  return rondo_cpu_fill(kernels, type) > rondo_cpu_group(kernels, type);
 }
 
 /* What kernels.h writes under Tiles, of floats. */
@@ -95,7 +105,7 @@ static void check_product_bits(const rondo_cpu_kernels *kernels, rondo_context *
                                const rondo_product_forward_args *args, const cpu_weights *shape, size_t count) {
   rondo_product_forward_args wide = *args;
   wide.type = RONDO_F32, wide.weights = cpu_widened(shape, args->weights);
-  if (shape->pairs) wide.in = cpu_rounded_rows(args->in, args->rows, args->inputs), wide.in_pairs = NULL;
+  if (shape->group > 1) wide.in = cpu_rounded_rows(args->in, args->rows, args->inputs), wide.in_words = NULL;
   wide.sums = buffer_output(ctx, count);
   if (in_tiles(kernels, args->type))
     add_in_tiles(&wide, kernels->lanes);
@@ -113,7 +123,7 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
   int row = gates * kernels->lanes, gaps = row_major ? rows : blocks;
   float *x = cpu_filled(ctx, (size_t)(inputs + rows), 1);
   int used = row_major ? blocks * row : rows * row; /* of what lies between two gaps */
-  cpu_weights shape = {type, rondo_cpu_pairs(kernels, type), blocks, inputs, row};
+  cpu_weights shape = {type, rondo_cpu_group(kernels, type), rondo_cpu_fill(kernels, type), blocks, inputs, row};
   rondo_product_forward_args args = {.gates = gates,
                                      .rows = rows,
                                      .inputs = inputs,
@@ -125,13 +135,14 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
                                      .sums = buffer_output(ctx, (size_t)(gaps * (used + GAP))),
                                      .sums_block = row_major ? row : used + GAP,
                                      .sums_row = row_major ? used + GAP : row};
-  args.pairs_row = (ptrdiff_t)rondo_cpu_filled(shape.pairs, (size_t)inputs) / 2 + 3;
-  if (shape.pairs) args.in_pairs = cpu_paired(ctx, args.in, rows, inputs, shape.pairs, (int)args.pairs_row);
+  args.words_row = (ptrdiff_t)rondo_cpu_filled(shape.fill, (size_t)inputs) / shape.group + 4;
+  if (shape.group > 1) args.in_words = cpu_words(ctx, type, args.in, rows, inputs, shape.fill, (int)args.words_row);
   check_product(kernels, &args);
   for (int i = 0; i < gaps; i++)
     EXPECT(test_is_poison(args.sums + i * (used + GAP) + used, GAP), "gates %d rows %d inputs %d: written at gap %d",
            gates, rows, inputs, i);
-  if (type != RONDO_F32) check_product_bits(kernels, ctx, &args, &shape, (size_t)(gaps * (used + GAP)));
+  if (type == RONDO_F16 || type == RONDO_BF16)
+    check_product_bits(kernels, ctx, &args, &shape, (size_t)(gaps * (used + GAP)));
 }
 
 static void product(const void *row) {
@@ -142,8 +153,12 @@ static void product(const void *row) {
     for (const int *rows = row_counts; *rows; rows++)
       for (const int *inputs = depths; *inputs; inputs++)
         for (int blocks = 1; blocks <= 6; blocks += *gates == 1 ? 1 : 2)
-          for (int type = RONDO_F32; type <= RONDO_BF16; type++)
-            product_shape(kernels, ctx, (rondo_dtype)type, *gates, *rows, *inputs, blocks, (*inputs + blocks) % 2);
+          for (int type = RONDO_F32; type <= RONDO_INT8; type++) {
+            const rondo_cpu_kernels *beside = cpu_kernels_beside(row, (rondo_dtype)type);
+            int row_major = (*inputs + blocks) % 2;
+            product_shape(kernels, ctx, (rondo_dtype)type, *gates, *rows, *inputs, blocks, row_major);
+            if (beside) product_shape(beside, ctx, (rondo_dtype)type, *gates, *rows, *inputs, blocks, row_major);
+          }
 }
 
 /* ---- fused_forward ----------------------------------------------------------------------------------------------- */
@@ -175,7 +190,8 @@ static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ct
   int blocks = (hidden - 1) / f.lanes + 1;
   size_t count = strided(rows, f.stride, hidden);
   f.units = blocks * f.lanes;
-  f.shape = (cpu_weights){type, rondo_cpu_pairs(kernels, type), blocks, hidden, f.gates * f.lanes};
+  int group = rondo_cpu_group(kernels, type), fill = rondo_cpu_fill(kernels, type);
+  f.shape = (cpu_weights){type, group, fill, blocks, hidden, f.gates * f.lanes};
   f.sums = cpu_filled(ctx, (size_t)(rows * f.gates * f.units), 1);
   f.h = cpu_filled(ctx, count, 2);
   f.c = cpu_filled(ctx, count, 3);
@@ -198,19 +214,20 @@ static fused_case fused_make(const rondo_cpu_kernels *kernels, rondo_context *ct
 }
 
 /* h as it is now, for the product. */
-static void pair_h(rondo_context *ctx, fused_case *f) {
+static void make_words(rondo_context *ctx, fused_case *f) {
   rondo_fused_forward_args *args = &f->args;
-  int pairs = f->shape.pairs;
-  args->pairs_row = (ptrdiff_t)rondo_cpu_filled(pairs, (size_t)args->hidden) / 2 + 3;
-  if (pairs) args->h_in_pairs = cpu_paired(ctx, args->h_in, args->rows, args->hidden, pairs, (int)args->pairs_row);
+  int stride = (int)rondo_cpu_filled(f->shape.fill, (size_t)args->hidden) / f->shape.group + 3;
+  args->words_row = stride;
+  if (f->shape.group > 1)
+    args->h_in_words = cpu_words(ctx, args->type, args->h_in, args->rows, args->hidden, f->shape.fill, stride);
 }
 
 /* Bounds of c and h of one unit from its gates' sums, as the kernel orders them. */
-static void lstm_bounds(int terms, const double *a, const double *size, double before, double c, double *c_bound,
+static void lstm_bounds(int roundings, const double *a, const double *size, double before, double c, double *c_bound,
                         double *h_bound) {
   double e[4], s[4];
   for (int g = 0; g < 4; g++) {
-    e[g] = isinf(a[g]) ? 0 : (terms + 1) * u * size[g];
+    e[g] = isinf(a[g]) ? 0 : roundings * u * size[g];
     s[g] = g == 2 ? tanh(a[g]) : 1 / (1 + exp(-a[g]));
   }
   double i_g = fabs(s[2]) * e[0] / 4 + s[0] * e[2] + e[0] * e[2] / 4 + product_bound * u * fabs(s[0] * s[2]);
@@ -222,9 +239,9 @@ static void lstm_bounds(int terms, const double *a, const double *size, double b
 }
 
 /* n = tanh(x_part + r a_2) and h' = z h + (1 - z) n. */
-static double gru_bound(int terms, const double *a, const double *size, double x_part, double before) {
+static double gru_bound(int roundings, const double *a, const double *size, double x_part, double before) {
   double z = 1 / (1 + exp(-a[0])), r = 1 / (1 + exp(-a[1])), n = tanh(x_part + r * a[2]), e[3];
-  for (int g = 0; g < 3; g++) e[g] = isinf(a[g]) ? 0 : (terms + 1) * u * size[g];
+  for (int g = 0; g < 3; g++) e[g] = isinf(a[g]) ? 0 : roundings * u * size[g];
   double e_z = e[0] / 4 + sigmoid_bound * u * z, e_r = e[1] / 4 + sigmoid_bound * u * r;
   double e_sum = r * e[2] + e_r * (fabs(a[2]) + e[2]) + 2 * u * ((isinf(x_part) ? 0 : fabs(x_part)) + r * fabs(a[2]));
   double e_n = e_sum + tanh_bound * u * fabs(n);
@@ -251,22 +268,22 @@ static expected_state expect(const fused_case *f) {
 }
 
 static void unit_bounds(const fused_case *f, const expected_state *e, int n, int j, double *c_bound, double *h_bound) {
-  int at = n * f->args.hidden + j, terms = f->args.hidden;
+  int at = n * f->args.hidden + j, roundings = terms(f->args.type, f->args.hidden);
   const double *a = e->a + f->gates * at, *size = e->size + f->gates * at;
   *c_bound = 0;
   if (f->cell == RONDO_LSTM) {
-    lstm_bounds(terms, a, size, e->before[at], e->c[at], c_bound, h_bound);
+    lstm_bounds(roundings, a, size, e->before[at], e->c[at], c_bound, h_bound);
   } else if (f->cell == RONDO_GRU) {
     double x_part = f->args.sums[j / f->lanes * f->args.sums_block + (n * 3 + 2) * f->lanes + j % f->lanes];
-    *h_bound = gru_bound(terms, a, size, x_part, e->before[at]);
+    *h_bound = gru_bound(roundings, a, size, x_part, e->before[at]);
   } else {
-    *h_bound = (terms + 1) * u * size[0] + tanh_bound * u * fabs(e->h[at]) + FLT_MIN;
+    *h_bound = roundings * u * size[0] + tanh_bound * u * fabs(e->h[at]) + FLT_MIN;
   }
 }
 
 static void check_fused(const rondo_cpu_kernels *kernels, rondo_context *ctx, fused_case *f) {
   const rondo_fused_forward_args *args = &f->args;
-  pair_h(ctx, f);
+  make_words(ctx, f);
   expected_state e = expect(f);
   int begin = args->first_block * f->lanes, end = (args->first_block + args->blocks) * f->lanes;
   double c_worst = 0, h_worst = 0;
@@ -292,6 +309,14 @@ static void check_gaps(const fused_case *f, const float *array) {
            "rows %d hidden %d: written behind row %d", f->args.rows, f->args.hidden, n);
 }
 
+static void check_whole(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_cell cell, rondo_dtype type,
+                        int rows, int hidden) {
+  fused_case f = fused_make(kernels, ctx, cell, type, rows, hidden, 5);
+  check_fused(kernels, ctx, &f);
+  check_gaps(&f, f.h_out);
+  check_gaps(&f, f.y);
+}
+
 static void fused(const void *row) {
   const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
   rondo_context *ctx = kernels ? cpu_host() : NULL;
@@ -300,11 +325,10 @@ static void fused(const void *row) {
   for (const struct cell_row *cell = cells; cell->name; cell++)
     for (const int *rows = row_counts; *rows; rows++)
       for (const int *hidden = sizes; *hidden; hidden++)
-        for (int type = RONDO_F32; type <= RONDO_BF16; type++) {
-          fused_case f = fused_make(kernels, ctx, cell->cell, (rondo_dtype)type, *rows, *hidden, 5);
-          check_fused(kernels, ctx, &f);
-          check_gaps(&f, f.h_out);
-          check_gaps(&f, f.y);
+        for (int type = RONDO_F32; type <= RONDO_INT8; type++) {
+          const rondo_cpu_kernels *beside = cpu_kernels_beside(row, (rondo_dtype)type);
+          check_whole(kernels, ctx, cell->cell, (rondo_dtype)type, *rows, *hidden);
+          if (beside) check_whole(beside, ctx, cell->cell, (rondo_dtype)type, *rows, *hidden);
         }
 }
 
@@ -316,7 +340,7 @@ static void fused_parts(const void *row) {
   for (const struct cell_row *cell = cells; cell->name; cell++)
     for (int rows = 1; rows <= 7; rows += 3)
       for (int first = 0; first < 4; first++) {
-        rondo_dtype type = (rondo_dtype)(first % 3);
+        rondo_dtype type = (rondo_dtype)((first + rows) % 4);
         fused_case f = fused_make(kernels, ctx, cell->cell, type, rows, 3 * kernels->lanes + 1, 0);
         float *c_out = buffer_output(ctx, (size_t)(rows * f.args.hidden));
         f.args.first_block = first;
@@ -334,16 +358,18 @@ static void fused_parts(const void *row) {
       }
 }
 
-/* Whatever rows and blocks a call takes, each unit of each row has the bits that it has by itself, and but in tiles
- * with the same numbers as floats. */
+/* Whatever rows and blocks a call takes, each unit of each row has the bits that it has by itself; and but in tiles
+ * with the same numbers as floats, if these are no levels. */
 static void check_same_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx, const struct cell_row *cell,
                             rondo_dtype type, int rows) {
   int hidden = 4 * kernels->lanes + 3;
   fused_case all = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
   fused_case one = fused_make(kernels, ctx, cell->cell, type, rows, hidden, 0);
-  if (all.shape.pairs) one.args.h_in = all.args.h_in = cpu_rounded_rows(one.args.h_in, rows, hidden);
-  pair_h(ctx, &all), pair_h(ctx, &one);
-  if (!in_tiles(kernels, type)) one.args.weights = cpu_widened(&one.shape, one.args.weights), one.args.type = RONDO_F32;
+  int alone = type == RONDO_INT8 || in_tiles(kernels, type);
+  if (!alone) one.args.weights = cpu_widened(&one.shape, one.args.weights), one.args.type = RONDO_F32;
+  if (all.shape.group == 2) one.args.h_in = all.args.h_in = cpu_rounded_rows(one.args.h_in, rows, hidden);
+  make_words(ctx, &all);
+  make_words(ctx, &one);
   kernels->fused_forward[cell->cell](&all.args);
   for (int n = 0; n < rows; n++)
     for (int block = 0; block < 5; block++) {
@@ -351,7 +377,7 @@ static void check_same_bits(const rondo_cpu_kernels *kernels, rondo_context *ctx
       args.rows = args.blocks = 1;
       args.first_block = block;
       args.sums += n * one.gates * one.lanes;
-      if (args.h_in_pairs) args.h_in_pairs += n * args.pairs_row;
+      if (alone) args.h_in_words += n * args.words_row;
       args.h_in += n, args.c_in += n, args.h_out += n, args.c_out += n, args.y += n;
       kernels->fused_forward[cell->cell](&args);
     }
@@ -366,7 +392,7 @@ static void same_bits(const void *row) {
   if (!ctx) return;
   for (const struct cell_row *cell = cells; cell->name; cell++)
     for (const int *rows = row_counts; *rows; rows++)
-      for (int type = RONDO_F32; type <= RONDO_BF16; type++)
+      for (int type = RONDO_F32; type <= RONDO_INT8; type++)
         check_same_bits(kernels, ctx, cell, (rondo_dtype)type, *rows);
 }
 
@@ -400,7 +426,7 @@ static void specials(const void *row) {
   if (!ctx) return;
   for (const struct cell_row *cell = cells; cell->name; cell++)
     for (int rows = 1; rows <= 7; rows++) {
-      fused_case f = fused_make(kernels, ctx, cell->cell, (rondo_dtype)(rows % 3), rows, HIDDEN, 0);
+      fused_case f = fused_make(kernels, ctx, cell->cell, (rondo_dtype)(rows % 4), rows, HIDDEN, 0);
       for (int i = 0; i < rows * f.gates * f.units; i++)
         f.sums[i] = values[(int)(VALUES * 0.5 * (1 + problem_random(test_seed(), 5, (uint64_t)(i + 1000 * rows))))];
       for (int i = 0; i < rows * HIDDEN; i++) {

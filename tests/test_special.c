@@ -54,7 +54,7 @@ static void one_bad_sequence(const void *name) {
     test_outputs out = test_forward(&s, &s.batch);
     dense got = dense_of(data, &out);
     const float *row = got.y + (size_t)sick * (size_t)p->timesteps * (size_t)got.columns;
-    if (i == 0) EXPECT(has_nan(row, p->timesteps * got.columns), "the NaN is lost");
+    if (i == 0 || p->weights == RONDO_INT8) EXPECT(has_nan(row, p->timesteps * got.columns), "the NaN is lost");
     heal(data, sick, &whole, &got);
     dense_expect_same("one bad sequence", &got, &whole);
   }
@@ -114,6 +114,9 @@ static const char *const batches[] = {"lstm:n3t5c7h9",
                                       "gru:n4t5c6h33l2:back:before:mask=left:zero",
                                       "rnn:n6t5c3h17:bi:mask=holes:h0",
                                       "dense:n5t4c3h7:act=softmax",
+                                      "lstm:n5t6c7h9:bi:len:h0:slots:restart:weights=int8",
+                                      "gru:n4t5c6h33l2:back:before:mask=left:zero:weights=int8",
+                                      "dense:n5t4c3h7:act=softmax:weights=int8",
                                       NULL};
 static const char *const zeroed[] = {"lstm:n1t1c1h1",
                                      "lstm:n3t6c7h9",
@@ -125,6 +128,8 @@ static const char *const zeroed[] = {"lstm:n1t1c1h1",
                                      "gru:n3t4c5h7l2:before:h0",
                                      "rnn:n5t6c3h9:bi=sum",
                                      "dense:n3t4c5h7",
+                                     "lstm:n3t6c7h9:weights=int8",
+                                     "gru:n3t4c5h7l2:before:h0:weights=int8",
                                      NULL};
 
 const test_suite test_special = {"Special", TEST_ALL,

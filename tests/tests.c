@@ -16,6 +16,8 @@
   SUITE(test_training)                                                                                                 \
   SUITE(test_half)                                                                                                     \
   SUITE(test_halves)                                                                                                   \
+  SUITE(test_int8_levels)                                                                                              \
+  SUITE(test_int8)                                                                                                     \
   SUITE(test_properties)                                                                                               \
   SUITE(test_special)                                                                                                  \
   SUITE(test_state)                                                                                                    \
@@ -36,6 +38,7 @@
   SUITE(test_api_params)                                                                                               \
   SUITE(test_kernels_cpu)                                                                                              \
   SUITE(test_halves_cpu)                                                                                               \
+  SUITE(test_int8_cpu)                                                                                                 \
   SUITE(test_cells_cpu)                                                                                                \
   SUITE(test_training_cpu)                                                                                             \
   SUITE(test_cpu)                                                                                                      \

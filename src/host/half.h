@@ -63,7 +63,7 @@ static inline float rondo_from_half(rondo_dtype type, uint16_t half) {
 
 /* Bytes of a weight. */
 static inline size_t rondo_dtype_bytes(rondo_dtype type) {
-  return type == RONDO_F32 ? sizeof(float) : sizeof(uint16_t);
+  return type == RONDO_F32 ? sizeof(float) : type == RONDO_INT8 ? 1 : sizeof(uint16_t);
 }
 
 #endif

@@ -42,6 +42,7 @@ struct rondo_plan {
   int variant;               /* of the context it was made with */
   int masks[2];              /* K of dropout, by direction; training */
   int chunk;                 /* timesteps whose x is brought in ahead of the recurrence at a time */
+  int threads;               /* CPU: those that its workspace has room for, where each needs some of its own */
   size_t layer_params[2][2]; /* bytes of the parameter block: [first layer, those above][direction] */
   size_t head_params;
   size_t between_bytes;   /* one of up to two buffers (T, N, width) between layers */

@@ -42,8 +42,13 @@ static rondo_status check_arrays(const rondo_layer *layer, const rondo_weights *
   return check_array(w->beta_cell, "beta_cell", norm && lstm, 0, "no layer_norm of c");
 }
 
-/* A finite weight must not become infinite: what lies halfway beyond the type's largest number would. */
+/* A finite weight must not become infinite: what lies halfway beyond the type's largest number would. Levels of a scale
+ * know only finite ones. */
 static rondo_status check_range(const rondo_plan *plan, const float *array, const char *name, size_t count) {
+  for (size_t i = 0; plan->desc.weights == RONDO_INT8 && array && i < count; i++)
+    REQUIRE(isfinite(array[i]), "rondo_pack: %s[%zu] %g is not finite, as weights RONDO_INT8 must be", name, i,
+            (double)array[i]);
+  if (plan->desc.weights == RONDO_INT8) return RONDO_OK;
   int f16 = plan->desc.weights == RONDO_F16;
   float limit = f16 ? 65520 : 0x1.FFp127f;
   for (size_t i = 0; array && i < count; i++)

@@ -11,17 +11,18 @@
 #include <string.h>
 
 static rondo_status check_desc(const rondo_context *ctx, const rondo_plan_desc *desc) {
+  static const char *const types[] = {"RONDO_F32", "RONDO_F16", "RONDO_BF16", "RONDO_INT8"};
   REQUIRE(desc->max_batch >= 1, "rondo_plan_create: max_batch %d is not at least 1", desc->max_batch);
   REQUIRE(desc->max_timesteps >= 1, "rondo_plan_create: max_timesteps %d is not at least 1", desc->max_timesteps);
   REQUIRE((unsigned)desc->layout <= RONDO_TIME_MAJOR, "rondo_plan_create: layout %d is not a rondo_layout",
           (int)desc->layout);
-  REQUIRE((unsigned)desc->weights <= RONDO_BF16, "rondo_plan_create: weights %d is not a rondo_dtype",
+  REQUIRE((unsigned)desc->weights <= RONDO_INT8, "rondo_plan_create: weights %d is not a rondo_dtype",
           (int)desc->weights);
   REQUIRE((unsigned)desc->algorithm <= RONDO_PERSISTENT, "rondo_plan_create: algorithm %d is not a rondo_algorithm",
           (int)desc->algorithm);
   OFFER(desc->weights == RONDO_F32 || !desc->training,
-        "rondo_plan_create: weights %s with training %d is not offered, only RONDO_F32",
-        desc->weights == RONDO_F16 ? "RONDO_F16" : "RONDO_BF16", desc->training);
+        "rondo_plan_create: weights %s with training %d is not offered, only RONDO_F32", types[desc->weights],
+        desc->training);
   REQUIRE(desc->training || !desc->recompute, "rondo_plan_create: recompute is %d, but training is 0", desc->recompute);
   REQUIRE(desc->threads >= 0 && desc->threads <= ctx->desc.threads,
           "rondo_plan_create: threads %d is not in 0..%d, the context's threads", desc->threads, ctx->desc.threads);
@@ -142,7 +143,8 @@ static void describe_problem(const rondo_plan *plan, char *text, size_t size) {
 }
 
 static void describe(rondo_plan *plan) {
-  static const char *const types[] = {[RONDO_F32] = "f32", [RONDO_F16] = "f16", [RONDO_BF16] = "bf16"};
+  static const char *const types[] = {
+      [RONDO_F32] = "f32", [RONDO_F16] = "f16", [RONDO_BF16] = "bf16", [RONDO_INT8] = "int8"};
   const rondo_plan_desc *desc = &plan->desc;
   char problem[160];
   describe_problem(plan, problem, sizeof problem);

@@ -42,6 +42,7 @@ typedef struct rondo_reference_layer {
   double *projection;                     /* (H, O) */
   double *gamma_kernel, *gamma_recurrent; /* (G*H) */
   double *gamma_cell, *beta_cell;         /* (H) */
+  double levels; /* RONDO_INT8: those on each side of 0 that rows are rounded to on their way into a product; else 0 */
   /* Training: what dropout makes of the sequence at work; NULL: nothing. K masks, one for all gates or one for each. */
   size_t masks;
   double *input_mask, *recurrent_mask; /* (K, F), (K, O) */

@@ -142,6 +142,7 @@ static void find_weights(const call *r, size_t index, size_t direction, rondo_re
     rondo_arena block = {.base = (unsigned char *)r->batch->params + offset};
     const rondo_layer *options = index == r->layers ? &r->plan->head : &r->plan->direction[direction];
     *weights = rondo_reference_take_layer(&block, options, layer_inputs(r, index));
+    if (r->plan->desc.weights == RONDO_INT8) weights->levels = 127;
   }
 }
 

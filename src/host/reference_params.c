@@ -102,8 +102,20 @@ static double round_to(rondo_dtype type, double v) {
   return copysign(rounded > largest ? INFINITY : rounded, v);
 }
 
-static void round_all(rondo_dtype type, double *numbers, size_t count) {
-  for (size_t k = 0; numbers && k < count; k++) numbers[k] = round_to(type, numbers[k]);
+/* Column k of a matrix (rows, columns) becomes its largest size / 127 times the nearest integers, the even of two. */
+static void round_column(double *matrix, size_t rows, size_t columns, size_t k) {
+  double largest = 0;
+  for (size_t j = 0; j < rows; j++) largest = fmax(largest, fabs(matrix[j * columns + k]));
+  for (size_t j = 0; j < rows; j++) {
+    double *v = &matrix[j * columns + k];
+    *v = largest < 0x1p-100 ? 0 : nearbyint(*v * 127 / largest) * (largest / 127);
+  }
+}
+
+static void round_all(rondo_dtype type, double *matrix, size_t rows, size_t columns) {
+  if (!matrix) return;
+  for (size_t k = 0; type == RONDO_INT8 && k < columns; k++) round_column(matrix, rows, columns, k);
+  for (size_t k = 0; type != RONDO_INT8 && k < rows * columns; k++) matrix[k] = round_to(type, matrix[k]);
 }
 
 rondo_status rondo_reference_pack(const rondo_plan *plan, rondo_context *ctx, const rondo_layer *layer, size_t inputs,
@@ -123,9 +135,9 @@ rondo_status rondo_reference_pack(const rondo_plan *plan, rondo_context *ctx, co
   if (l.gamma_recurrent) read_columns(&l, format, l.gamma_recurrent, from->gamma_recurrent, 1);
   if (l.gamma_cell) read_units(&l, l.gamma_cell, from->gamma_cell, 1);
   if (l.beta_cell) read_units(&l, l.beta_cell, from->beta_cell, 0);
-  round_all(type, l.kernel, l.inputs * l.columns);
-  round_all(type, l.recurrent_kernel, l.outputs * l.columns);
-  round_all(type, l.projection, l.units * l.outputs);
+  round_all(type, l.kernel, l.inputs, l.columns);
+  round_all(type, l.recurrent_kernel, l.outputs, l.columns);
+  round_all(type, l.projection, l.units, l.outputs);
   return RONDO_OK;
 }
 

@@ -3,6 +3,9 @@
  *
  *     ax = LN(x @ W) + b          ah = LN(h_(t-1) @ R) + rb          LN: only with layer_norm; rb: recurrent_bias
  *     with dropout x and h_(t-1) are multiplied by masks on their way into a product, gate by gate
+ *     with RONDO_INT8 whatever is the left side of an @ is rounded first: to d times the nearest integer, of two the
+ *     even one, where d is the largest |v| of that row / 127; all are 0 if no |v| reaches 2^-100, NaN if one is not
+ *     finite
  *
  *     LSTM    i = s(ax_i + ah_i + p_i * c_(t-1))               p: only with peephole
  *             f = s(ax_f + ah_f + p_f * c_(t-1))               input_forget: 1 - i
@@ -62,20 +65,43 @@ static double zoneout(float rate, double before, double now) {
 
 /* ---- functions of a row ------------------------------------------------------------------------------------------ */
 
+/* The distance d of the levels of a row (rows) on its way into a product; 0: it is not rounded. That of a row which
+ * counts as zeros is so large that they are. */
+static double distance(const rondo_reference_layer *l, const double *row, size_t rows) {
+  double largest = 0;
+  if (l->levels == 0) return 0;
+  for (size_t j = 0; j < rows; j++) {
+    if (!isfinite(row[j])) return NAN;
+    largest = fmax(largest, fabs(row[j]));
+  }
+  return largest < 0x1p-100 ? 1 : largest / l->levels;
+}
+
+static double rounded(double v, double d) {
+  return d == 0 ? v : nearbyint(v / d) * d;
+}
+
 /* to (columns) = row (rows) @ matrix (rows, columns). */
-static void multiply(double *to, const double *row, size_t rows, const double *matrix, size_t columns) {
+static void multiply(const rondo_reference_layer *l, double *to, const double *row, size_t rows, const double *matrix,
+                     size_t columns) {
+  double d = distance(l, row, rows);
   for (size_t k = 0; k < columns; k++) to[k] = 0;
-  for (size_t j = 0; j < rows; j++)
-    for (size_t k = 0; k < columns; k++) to[k] += row[j] * matrix[j * columns + k];
+  for (size_t j = 0; j < rows; j++) {
+    double v = rounded(row[j], d);
+    for (size_t k = 0; k < columns; k++) to[k] += v * matrix[j * columns + k];
+  }
 }
 
 /* to[k] = row (rows) @ column k of matrix (rows, G*H) for k from `first` on, each gate with its mask. */
 static void multiply_gates(const rondo_reference_layer *l, double *to, const double *row, size_t rows,
                            const double *matrix, const double *mask, size_t first) {
+  double d = distance(l, row, rows);
   for (size_t k = first; k < l->columns; k++) to[k] = 0;
-  for (size_t j = 0; j < rows; j++)
+  for (size_t j = 0; j < rows; j++) {
+    double v = rounded(row[j], d);
     for (size_t k = first; k < l->columns; k++)
-      to[k] += row[j] * rondo_reference_factor(l, mask, rows, k, j) * matrix[j * l->columns + k];
+      to[k] += v * rondo_reference_factor(l, mask, rows, k, j) * matrix[j * l->columns + k];
+  }
 }
 
 /* row (count) = LN(row) * gamma (count); normal (count) without gamma, scale what it was multiplied by. */
@@ -130,7 +156,7 @@ static void lstm_output(const rondo_reference_layer *l, const double *o, const r
     v->hidden[j] = o[j] * v->q[j];
   }
   if (l->projection)
-    multiply(v->h, v->hidden, l->units, l->projection, l->outputs);
+    multiply(l, v->h, v->hidden, l->units, l->projection, l->outputs);
   else
     copy(v->h, v->hidden, l->units);
 }

@@ -32,11 +32,11 @@ rondo_cpu_costs rondo_cpu_measured_costs(void) {
   return costs;
 }
 
-double rondo_cpu_rate(rondo_isa isa, int pairs) {
+double rondo_cpu_rate(rondo_isa isa, int group) {
   switch (isa) {
     case RONDO_ISA_PORTABLE: return 15;
     case RONDO_ISA_AVX2: return 45;
-    default: return pairs ? 90 : 50;
+    default: return group == 4 ? 150 : group == 2 ? 90 : 50;
   }
 }
 
@@ -50,7 +50,7 @@ rondo_cpu_work rondo_cpu_work_of(const rondo_plan *plan, const rondo_cpu_layout 
   double columns = (double)(l->gates * l->hidden), chunks = (double)((rows + ahead - 1) / ahead);
   double input = columns * (double)l->inputs, recurrent = dense ? 0 : columns * (double)l->outputs;
   if (l->layer->projection_size) recurrent += (double)(l->hidden * l->outputs);
-  rondo_cpu_work work = {.parts = (int)l->streams, .rate = rondo_cpu_rate((rondo_isa)plan->variant, l->pairs)};
+  rondo_cpu_work work = {.parts = (int)l->streams, .rate = rondo_cpu_rate((rondo_isa)plan->variant, l->group)};
   work.passes = dense ? chunks : steps > 0 ? steps : 1;
   if (chunks < work.passes)
     work.ahead = (double)rows * input; /* which reads W seldom */
@@ -69,8 +69,9 @@ static int least(int a, int b) {
 
 rondo_cpu_limits rondo_cpu_limits_of(const rondo_plan *plan, const rondo_context *ctx) {
   const rondo_cpu_state *state = ctx->state;
-  int asked = plan->desc.threads;
-  return asked ? (rondo_cpu_limits){asked, asked} : (rondo_cpu_limits){1, rondo_pool_threads(state->pool)};
+  int asked = plan->desc.threads, most = rondo_pool_threads(state->pool);
+  if (plan->desc.weights == RONDO_INT8) most = least(most, plan->threads); /* each has words of its own */
+  return asked ? (rondo_cpu_limits){asked, asked} : (rondo_cpu_limits){1, most};
 }
 
 /* Without waking anyone. */

@@ -19,8 +19,9 @@
  * of which DENSE has no R and later, and the last four are there with their options only. Lanes beyond H (the
  * projection: O) hold zeros. W, R and the projection are of the plan's type of weights, all else is float.
  *
- * Where the type comes in pairs (kernels.h), the rows 2 i and 2 i + 1 of W, R and the projection share a row of pairs:
- * W (B, F / 2, G, V, 2), and so on, with rows of zeros behind them up to a multiple of the kernels' pairs. */
+ * Where rows of the type share words (kernels.h), so do those of W, R and the projection, with rows of zeros behind
+ * them up to what the kernels want filled: in pairs W (B, F / 2, G, V, 2), in quads W (B, 2 + F / 4, G, V, 4), the head
+ * being the first two; and so on. */
 #ifndef RONDO_CPU_H
 #define RONDO_CPU_H
 
@@ -48,7 +49,7 @@ typedef struct rondo_cpu_state {
 typedef struct rondo_cpu_layout {
   const rondo_layer *layer;
   rondo_dtype type; /* of W, R and the projection */
-  int pairs;        /* these come in pairs of rows, filled up to a multiple of this; 0: they do not */
+  int group, fill;  /* rows of these that share a word, and a multiple of which there are */
   int fused;
   size_t inputs, hidden, outputs, gates, lanes; /* F, H, O, G, V */
   size_t blocks, units;                         /* B, and B * V */
@@ -62,9 +63,10 @@ typedef struct rondo_cpu_layout {
 
 rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
 
-/* Rows of weights that are there for so many rows of a matrix. */
+/* Rows of weights that are there for so many rows of a matrix, or take as much room. */
 static inline size_t rondo_cpu_depth(const rondo_cpu_layout *layout, size_t rows) {
-  return rondo_cpu_filled(layout->pairs, rows);
+  size_t head = layout->type == RONDO_INT8 ? RONDO_CPU_QUADS_HEAD : 0, group = (size_t)layout->group;
+  return head * group + rondo_cpu_filled(layout->fill, rows);
 }
 
 size_t rondo_cpu_params_bytes(const rondo_plan *plan, const rondo_layer *layer, size_t inputs);
@@ -83,8 +85,8 @@ static inline int rondo_cpu_directions_apart(const rondo_plan *plan) {
 
 rondo_cpu_costs rondo_cpu_measured_costs(void);
 
-/* Multiplications of a core in a nanosecond, with what a layer does besides. pairs: of bf16. */
-double rondo_cpu_rate(rondo_isa isa, int pairs);
+/* Multiplications of a core in a nanosecond, with what a layer does besides. group: of rows that share a word. */
+double rondo_cpu_rate(rondo_isa isa, int group);
 
 /* A call of one layer and direction. */
 typedef struct rondo_cpu_work {
@@ -145,9 +147,11 @@ typedef struct rondo_cpu_workspace {
   const float **h_0, **c_0;    /* (N): given, or zeros */
   float **h_rows[2], **c_rows; /* (N): into h, and into c_n or c */
   const float **inner_rows;    /* (N) */
-  /* With pairs, what products take: x (rows, F / 2), chunks in turn; h (N, O / 2), in turn; inner (N, H / 2). */
-  uint32_t *x_pairs[2], *h_pairs[2], *inner_pairs;
-  size_t x_pairs_row, h_pairs_row, inner_pairs_row; /* pairs from row to row */
+  /* Of a type that has words, those of x (rows, F), chunks in turn; h (N, O), in turn; inner (N, H). Fused quads need
+   * whole rows of h, so each thread makes all of them for itself: h_words[0] is (threads, N, O). */
+  uint32_t *x_words[2], *h_words[2], *inner_words;
+  size_t x_words_row, h_words_row, inner_words_row; /* words from row to row */
+  size_t h_words_thread;                            /* and from thread to thread; 0: they share them */
 } rondo_cpu_workspace;
 
 /* All that the threads of a call need; read-only for them, but for what the workspace holds. */
@@ -155,6 +159,7 @@ typedef struct rondo_cpu_call {
   const rondo_pass *pass;
   rondo_schedule schedule;
   const rondo_cpu_kernels *kernels;
+  rondo_words_kernel *words; /* of the type of weights; NULL: it has none */
   const rondo_cpu_state *state;
   rondo_cpu_layout layout;
   rondo_cpu_workspace ws;
@@ -202,19 +207,24 @@ typedef struct rondo_cpu_chunk {
 rondo_cpu_chunk rondo_cpu_first_chunk(const rondo_cpu_call *call);
 rondo_cpu_chunk rondo_cpu_next_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk);
 
-/* Fills a part of the chunk's tables of x and y, and of its pairs of x. The threads do it a chunk ahead; the barriers
+/* Fills a part of the chunk's tables of x and y, and of its words of x. The threads do it a chunk ahead; the barriers
  * in between publish them. */
 void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int part, int parts);
 
-/* Fills the tables of states, and the first step's pairs of h. */
+/* Fills the tables of states, and the first step's words of h, if threads share them. */
 void rondo_cpu_find_states(const rondo_cpu_call *call);
 
-/* With pairs: some columns of a row of `count` numbers, which begin at an even one, to their place among the row's
- * pairs; behind the last of them the row is filled up with zeros. */
-void rondo_cpu_pair(const rondo_cpu_call *call, const float *from, size_t count, rondo_cpu_range columns, uint32_t *to);
+/* Some columns of a row of `count` numbers, which begin at a whole word, to their place among the row's words; behind
+ * the last of them the row is filled up with zeros. In quads these are all columns. */
+void rondo_cpu_make_words(const rondo_cpu_call *call, const float *from, size_t count, rondo_cpu_range columns,
+                          uint32_t *to);
 
-/* With pairs: h of some rows and columns after a step, for the next one; columns begin at a multiple of V. */
-void rondo_cpu_pair_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns);
+/* Words of h of some rows and columns after a step, for the next one; columns begin at a multiple of V, and are all of
+ * them in quads. */
+void rondo_cpu_share_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns);
+
+/* The words of h ahead of a step that a thread takes; where these are its own, it makes them now. */
+const uint32_t *rondo_cpu_h_words(const rondo_cpu_call *call, int step, int thread);
 
 /* Where step s reads h and c, and writes h; c is written to ws.c_rows. */
 const float *const *rondo_cpu_h_in(const rondo_cpu_call *call, int step);

@@ -53,6 +53,15 @@ static int has_amx(void) {
 #endif
 #endif
 
+const rondo_cpu_kernels *rondo_cpu_kernels_for(rondo_isa isa, rondo_dtype type) {
+#if defined(RONDO_AVX512_VNNI)
+  if (type == RONDO_INT8 && isa >= RONDO_ISA_AVX512 && __builtin_cpu_supports("avx512vnni"))
+    return &rondo_cpu_kernels_avx512_vnni;
+#endif
+  (void)type;
+  return rondo_cpu_kernels_of(isa);
+}
+
 rondo_isa rondo_cpu_best_isa(rondo_isa limit) {
   if (limit == RONDO_ISA_BEST) limit = RONDO_ISA_AMX;
 #if defined(__x86_64__)

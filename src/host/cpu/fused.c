@@ -4,7 +4,8 @@
  * A thread owns a range of unit blocks for the whole call, so its share of R stays in its core's cache, and projects x
  * for these blocks only. Thus all it ever needs of the others is their part of h, published by one barrier a timestep.
  * h lies in two buffers that take turns: while a step reads the one, it writes the other. c of these units is nobody
- * else's, and stays where it is. */
+ * else's, and stays where it is. Words of h that are made of whole rows, each thread makes for itself: that takes less
+ * than a second barrier. */
 #include "cpu/cpu.h"
 
 /* The sums of a chunk, for some blocks. */
@@ -17,8 +18,8 @@ static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, in
       .inputs = (int)l->inputs,
       .blocks = blocks,
       .in = call->ws.x[chunk->turn],
-      .in_pairs = call->ws.x_pairs[chunk->turn],
-      .pairs_row = (ptrdiff_t)call->ws.x_pairs_row,
+      .in_words = call->ws.x_words[chunk->turn],
+      .words_row = (ptrdiff_t)call->ws.x_words_row,
       .start = call->params + l->bias + (size_t)block * width,
       .type = l->type,
       .weights = rondo_cpu_weights(call, l->input_weights, (size_t)block * width * rondo_cpu_depth(l, l->inputs)),
@@ -29,8 +30,8 @@ static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, in
 }
 
 /* One step for some blocks; `before` rows of the chunk belong to earlier steps. */
-static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int step, int before, int block,
-                      int blocks) {
+static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int step, int before,
+                      const uint32_t *h_words, int block, int blocks) {
   const rondo_cpu_layout *l = &call->layout;
   const rondo_cpu_workspace *ws = &call->ws;
   size_t width = l->gates * l->lanes;
@@ -45,8 +46,8 @@ static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, 
       .sums = ws->x_sums + (size_t)before * width,
       .sums_block = (ptrdiff_t)(ws->rows * width),
       .h_in = rondo_cpu_h_in(call, step),
-      .h_in_pairs = ws->h_pairs[step % 2],
-      .pairs_row = (ptrdiff_t)ws->h_pairs_row,
+      .h_in_words = h_words,
+      .words_row = (ptrdiff_t)ws->h_words_row,
       .c_in = rondo_cpu_c_in(call, step),
       .h_out = rondo_cpu_h_out(call, step),
       .c_out = ws->c_rows,
@@ -59,17 +60,17 @@ static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, 
  * walk then begins with what the last one left there, while equal walks would find nothing. In a chunk of one step, W
  * is part of the walk. The order of units changes no sum. */
 static void walk_blocks(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int step, int before,
-                        rondo_cpu_range own) {
+                        rondo_cpu_range own, const uint32_t *h_words) {
   /* Kernels take blocks together where one row or one gate makes few sums; in tiles, to finish a block while the next
    * one is multiplied. */
-  int single = rondo_schedule_active(&call->schedule, step) == 1, tiles = call->layout.pairs > 2;
+  int single = rondo_schedule_active(&call->schedule, step) == 1, tiles = call->layout.fill > call->layout.group;
   int together = call->layout.gates == 1 || tiles ? 4 : single ? 2 : 1;
   int groups = (own.count + together - 1) / together, backwards = (call->state->sweep + (unsigned)step) % 2;
   for (int i = 0; i < groups; i++) {
     int block = (backwards ? groups - 1 - i : i) * together;
     int blocks = own.count - block < together ? own.count - block : together;
     if (chunk->steps == 1) project(call, chunk, own.begin + block, blocks);
-    take_step(call, chunk, step, before, own.begin + block, blocks);
+    take_step(call, chunk, step, before, h_words, own.begin + block, blocks);
   }
 }
 
@@ -89,10 +90,10 @@ void rondo_cpu_fused_thread(const rondo_cpu_call *call, int thread) {
     rondo_cpu_find_chunk(call, &next, thread, call->threads);
     for (int step = chunk.first, before = 0; step < chunk.first + chunk.steps; step++) {
       int active = rondo_schedule_active(&call->schedule, step);
-      walk_blocks(call, &chunk, step, before, own);
+      walk_blocks(call, &chunk, step, before, own, rondo_cpu_h_words(call, step, thread));
       before += active;
       if (step == call->schedule.steps - 1) break;
-      if (call->layout.pairs) rondo_cpu_pair_h(call, step, (rondo_cpu_range){0, active}, columns);
+      rondo_cpu_share_h(call, step, (rondo_cpu_range){0, active}, columns);
       rondo_cpu_barrier(call);
     }
   }

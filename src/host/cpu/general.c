@@ -31,8 +31,8 @@ static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, ro
   rondo_product_forward_args args = {.rows = chunk->rows,
                                      .inputs = (int)l->inputs,
                                      .in = call->ws.x[chunk->turn],
-                                     .in_pairs = call->ws.x_pairs[chunk->turn],
-                                     .pairs_row = (ptrdiff_t)call->ws.x_pairs_row,
+                                     .in_words = call->ws.x_words[chunk->turn],
+                                     .words_row = (ptrdiff_t)call->ws.x_words_row,
                                      .start = start_of(call, l->bias),
                                      .sums = call->ws.x_sums};
   multiply(call, args, l->input_weights, own, l->streams);
@@ -45,8 +45,8 @@ static void recur(const rondo_cpu_call *call, int step, int thread) {
   rondo_product_forward_args args = {.rows = rondo_schedule_active(&call->schedule, step),
                                      .inputs = (int)l->outputs,
                                      .in = rondo_cpu_h_in(call, step),
-                                     .in_pairs = call->ws.h_pairs[step % 2],
-                                     .pairs_row = (ptrdiff_t)call->ws.h_pairs_row,
+                                     .in_words = rondo_cpu_h_words(call, step, thread),
+                                     .words_row = (ptrdiff_t)call->ws.h_words_row,
                                      .start = start_of(call, l->recurrent_bias),
                                      .sums = call->ws.h_sums};
   multiply(call, args, l->recurrent, rondo_cpu_share(streams, thread, call->threads), l->streams);
@@ -55,15 +55,15 @@ static void recur(const rondo_cpu_call *call, int step, int thread) {
 /* Some rows of inner (H), for a product. */
 static rondo_product_forward_args inner_args(const rondo_cpu_call *call, rondo_cpu_range rows) {
   const rondo_cpu_workspace *ws = &call->ws;
-  size_t stride = ws->inner_pairs_row;
+  size_t stride = ws->inner_words_row;
   rondo_product_forward_args args = {
       .rows = rows.count, .inputs = (int)call->layout.hidden, .in = ws->inner_rows + rows.begin};
-  if (!call->layout.pairs) return args;
-  uint32_t *pairs = ws->inner_pairs + (size_t)rows.begin * stride;
+  if (!call->words) return args;
+  uint32_t *words = ws->inner_words + (size_t)rows.begin * stride;
   rondo_cpu_range all = {0, args.inputs};
   for (int r = 0; r < rows.count; r++)
-    rondo_cpu_pair(call, args.in[r], call->layout.hidden, all, pairs + (size_t)r * stride);
-  args.in_pairs = pairs, args.pairs_row = (ptrdiff_t)stride;
+    rondo_cpu_make_words(call, args.in[r], call->layout.hidden, all, words + (size_t)r * stride);
+  args.in_words = words, args.words_row = (ptrdiff_t)stride;
   return args;
 }
 
@@ -134,7 +134,7 @@ static void finish_rows(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk
       .y = call->pass->y ? call->ws.y[chunk->turn] + before + rows.begin : NULL,
       .merge = call->pass->merge,
   });
-  if (l->pairs) rondo_cpu_pair_h(call, step, rows, (rondo_cpu_range){0, (int)l->outputs});
+  rondo_cpu_share_h(call, step, rows, (rondo_cpu_range){0, (int)l->outputs});
 }
 
 static void recurrent_steps(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int thread) {

@@ -8,9 +8,9 @@
 
 #include <stdio.h>
 
-/* The sums of a chunk should stay in the cache together with what else is read; and x @ W for 256 rows reads W so
- * seldom that more rows gain nothing. */
-enum { CHUNK_BYTES = 1 << 21, CHUNK_ROWS = 256 };
+/* The sums of a chunk should stay in the cache together with what else is read, and let weights of 8 bits stay there,
+ * too, which others would not; and x @ W for 256 rows reads W so seldom that more rows gain nothing. */
+enum { CHUNK_BYTES = 1 << 21, CHUNK_BYTES_INT8 = 1 << 19, CHUNK_ROWS = 256 };
 
 static int clamp_to_int(size_t value, int low, int high) {
   return value < (size_t)low ? low : value > (size_t)high ? high : (int)value;
@@ -20,7 +20,8 @@ static int clamp_to_int(size_t value, int low, int high) {
 
 /* Timesteps of max_batch rows whose sums are a chunk. */
 static int chunk_steps(const rondo_plan *plan, const rondo_cpu_layout *l) {
-  size_t rows = (size_t)clamp_to_int(CHUNK_BYTES / (l->gates * l->units * sizeof(float)), 1, CHUNK_ROWS);
+  size_t bytes = l->type == RONDO_INT8 ? CHUNK_BYTES_INT8 : CHUNK_BYTES;
+  size_t rows = (size_t)clamp_to_int(bytes / (l->gates * l->units * sizeof(float)), 1, CHUNK_ROWS);
   return clamp_to_int(rows / (size_t)plan->desc.max_batch, 1, plan->desc.max_timesteps);
 }
 
@@ -61,17 +62,24 @@ static void carve_states(const rondo_cpu_layout *l, size_t batch, rondo_arena *a
   if (l->layer->projection_size) ws->projected = floats(arena, batch, l->output_blocks * l->lanes);
 }
 
-/* Rows of pairs of so many numbers, apart as rows of h are. */
-static uint32_t *pairs(const rondo_cpu_layout *l, rondo_arena *arena, size_t rows, size_t count, size_t *stride) {
-  *stride = rondo_cpu_depth(l, count) / 2 + 16;
+/* Rows of words of so many numbers, and of a scale, apart as rows of h are. */
+static uint32_t *words(const rondo_cpu_layout *l, rondo_arena *arena, size_t rows, size_t count, size_t *stride) {
+  *stride = rondo_cpu_filled(l->fill, count) / (size_t)l->group + 16;
   return rondo_arena_take(arena, rondo_size_mul(rows, *stride), sizeof(uint32_t));
 }
 
-static void carve_pairs(const rondo_cpu_layout *l, size_t batch, rondo_arena *arena, rondo_cpu_workspace *ws) {
-  for (int i = 0; i < 2; i++) ws->x_pairs[i] = pairs(l, arena, ws->rows, l->inputs, &ws->x_pairs_row);
+static void carve_words(const rondo_plan *plan, const rondo_cpu_layout *l, rondo_arena *arena,
+                        rondo_cpu_workspace *ws) {
+  size_t batch = (size_t)plan->desc.max_batch, threads = (size_t)plan->threads;
+  for (int i = 0; i < 2; i++) ws->x_words[i] = words(l, arena, ws->rows, l->inputs, &ws->x_words_row);
   if (l->layer->cell == RONDO_DENSE) return;
-  for (int i = 0; i < 2; i++) ws->h_pairs[i] = pairs(l, arena, batch, l->outputs, &ws->h_pairs_row);
-  if (!l->fused) ws->inner_pairs = pairs(l, arena, batch, l->hidden, &ws->inner_pairs_row);
+  if (l->fused && l->type == RONDO_INT8) {
+    ws->h_words[0] = words(l, arena, rondo_size_mul(batch, threads), l->outputs, &ws->h_words_row);
+    ws->h_words_thread = batch * ws->h_words_row;
+    return;
+  }
+  for (int i = 0; i < 2; i++) ws->h_words[i] = words(l, arena, batch, l->outputs, &ws->h_words_row);
+  if (!l->fused) ws->inner_words = words(l, arena, batch, l->hidden, &ws->inner_words_row);
 }
 
 static void carve(const rondo_plan *plan, const rondo_cpu_layout *l, rondo_arena *arena, rondo_cpu_workspace *ws) {
@@ -81,23 +89,36 @@ static void carve(const rondo_plan *plan, const rondo_cpu_layout *l, rondo_arena
   ws->x_sums = floats(arena, ws->rows, l->gates * l->units);
   carve_tables(l, batch, arena, ws);
   if (l->layer->cell != RONDO_DENSE) carve_states(l, batch, arena, ws);
-  if (l->pairs) carve_pairs(l, batch, arena, ws);
+  if (l->group > 1) carve_words(plan, l, arena, ws);
+}
+
+/* Sums of products of int8 are made in 32 bits. */
+static rondo_status check_depth(const rondo_cpu_layout *l) {
+  size_t rows = l->inputs > l->hidden ? l->inputs : l->hidden;
+  OFFER(l->type != RONDO_INT8 || rows <= RONDO_CPU_QUADS_MOST,
+        "rondo_plan_create: weights RONDO_INT8 with %zu inputs and hidden_size %zu is not offered, only up to %d of "
+        "each",
+        l->inputs, l->hidden, (int)RONDO_CPU_QUADS_MOST);
+  return RONDO_OK;
 }
 
 /* The most of what any layer, direction or head needs; of a layer's directions together, if they may run at once. */
 rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ctx) {
-  const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of((rondo_isa)ctx->variant);
+  static const char *const groups[] = {[1] = "", [2] = " of pairs", [4] = " of quads"};
+  const rondo_cpu_kernels *kernels = rondo_cpu_kernels_for((rondo_isa)ctx->variant, plan->desc.weights);
   rondo_cpu_layout layouts[5];
   rondo_arena arena = {0};
   int count = 0, above = plan->desc.layer.num_layers > 1;
   int both = rondo_cpu_directions_apart(plan) && ctx->desc.threads > 1;
   plan->chunk = plan->desc.max_timesteps;
+  plan->threads = ctx->desc.threads;
   for (int i = 0; i <= above; i++)
     for (int d = 0; d < plan->directions; d++) {
       layouts[count] = rondo_cpu_layout_of(plan, &plan->direction[d], rondo_layer_inputs(plan, i));
       plan->chunk = clamp_to_int((size_t)chunk_steps(plan, &layouts[count++]), 1, plan->chunk);
     }
   if (plan->desc.layer.head_units) layouts[count++] = rondo_cpu_layout_of(plan, &plan->head, (size_t)plan->width);
+  for (int i = 0; i < count; i++) TRY(check_depth(&layouts[i]));
   for (int i = 0; i < count; i++) {
     rondo_cpu_workspace ws = {0};
     int second = both && i % 2; /* lies behind the first direction's */
@@ -106,11 +127,11 @@ rondo_status rondo_cpu_hoisted_prepare(rondo_plan *plan, const rondo_context *ct
     if (arena.used > plan->layer_workspace) plan->layer_workspace = arena.used;
   }
   char threads[96];
+  int rows = layouts[0].group == 2 ? kernels->pair_rows : kernels->rows;
   rondo_cpu_describe_threads(plan, ctx, threads, sizeof threads);
   snprintf(plan->note, sizeof plan->note, "%s %d lanes%s, %s, %d rows x %d gates, x %d step%s ahead, %s", kernels->name,
-           kernels->lanes, layouts[0].pairs ? " of pairs" : "", layouts[0].fused ? "fused" : "general",
-           layouts[0].pairs ? kernels->pair_rows : kernels->rows, (int)layouts[0].vectors, plan->chunk,
-           plan->chunk == 1 ? "" : "s", threads);
+           kernels->lanes, groups[layouts[0].group], layouts[0].fused ? "fused" : "general", rows,
+           (int)layouts[0].vectors, plan->chunk, plan->chunk == 1 ? "" : "s", threads);
   return RONDO_OK;
 }
 
@@ -120,10 +141,11 @@ static rondo_cpu_call make_call(const rondo_plan *plan, const rondo_context *ctx
                                 rondo_arena *arena) {
   rondo_cpu_call call = {.pass = pass,
                          .schedule = *pass->schedule,
-                         .kernels = rondo_cpu_kernels_of((rondo_isa)plan->variant),
+                         .kernels = rondo_cpu_kernels_for((rondo_isa)plan->variant, plan->desc.weights),
                          .state = ctx->state,
                          .layout = rondo_cpu_layout_of(plan, pass->layer, (size_t)pass->input_size),
                          .params = pass->params};
+  call.words = call.kernels->words[call.layout.type];
   carve(plan, &call.layout, arena, &call.ws);
   return call;
 }

@@ -13,11 +13,23 @@
  * between the kernels: storing a float does not change it.) Weights of 16 bits are widened as they are loaded, which is
  * exact, so their sums are those of the same numbers kept as floats.
  *
- * Pairs. An instruction set that multiplies bf16 by bf16 takes two products at a time. Weights RONDO_BF16 then come in
- * pairs of rows k and k + 1, k even; so do x and h, which the kernel `pair` rounds to bf16. A pair is 32 bits: k in the
- * upper half, whose product is added first, k + 1 in the lower; the last of an odd number is paired with zero. Products
- * of bf16 are exact in float, and each is added with a rounding of its own: these sums, too, are those of the same
- * numbers kept as floats.
+ * Words. Some types are multiplied in groups: a word of 32 bits holds a number of each of the rows k, k + 1, ... of
+ * weights, and of x and h, which the kernels `words` round to the type. What a group lacks at the end is zero.
+ *
+ * Pairs, of RONDO_BF16 where an instruction set multiplies bf16 by bf16: k in the upper half, whose product is added
+ * first, k + 1 in the lower. Products of bf16 are exact in float, and each is added with a rounding of its own: these
+ * sums, too, are those of the same numbers kept as floats.
+ *
+ * Quads, of RONDO_INT8: k in the first byte. A row of x or h is `scale` times levels q of -127..127, scale the largest
+ * of their sizes / 127, so it is a function of that row alone; its bytes are q + 128, without a sign, as VNNI has it,
+ * and its scale stands behind them, as a float. A column of weights is its own scale times levels p, bytes with a sign.
+ * Two rows lie ahead of each stream's words: -128 times the sums of its levels, with which sums begin (32 bits), and
+ * its scales (floats). So a sum is that of q p, an integer, which is exact whatever the order, and then
+ *
+ *     sums = start + integer * (scale of the row * scale of the column)        with each operation, but the addition of
+ *                                                                              a product, rounded by itself
+ *
+ * A row of which no number reaches RONDO_INT8_LEAST has scale 0, one with a number that is not finite NaN.
  *
  * Tiles. An instruction set that multiplies matrices of bf16 takes 32 products at a time, by the manual in two chains
  * of additions: for k = 0, 32, 64, ...
@@ -38,16 +50,27 @@
 
 #include "rondo/rondo.h"
 
+#include "int8.h"
+
+/* Quads: rows ahead of a stream's words; and so many products at most, whose sums fit 32 bits, as does what they begin
+ * with. */
+enum { RONDO_CPU_QUADS_HEAD = 2, RONDO_CPU_QUADS_MOST = INT32_MAX / (128 * 127) };
+
+/* Words, or floats for a group of 1, of a row of so many numbers. */
+static inline size_t rondo_cpu_words(int group, size_t numbers) {
+  return (numbers + (size_t)group - 1) / (size_t)group;
+}
+
 /* Rows times weights. */
 typedef struct rondo_product_forward_args {
   int gates; /* G of weights and sums: 4, 3 or 1 */
   int rows, inputs, blocks;
   const float *const *in;   /* (rows): (inputs) */
-  const uint32_t *in_pairs; /* with pairs, instead: (rows, inputs / 2 filled up), rows apart by a number of pairs */
-  ptrdiff_t pairs_row;
+  const uint32_t *in_words; /* of a type that has words, instead: (rows, those of inputs), rows words_row words apart */
+  ptrdiff_t words_row;
   const float *start;  /* (blocks, G, V), what the sums begin with; NULL: zeros */
   rondo_dtype type;    /* of the weights */
-  const void *weights; /* (blocks, inputs, G, V); pairs (blocks, inputs / 2 filled up, G, V) */
+  const void *weights; /* (blocks, inputs, G, V), or words, (blocks, those of inputs, G, V), behind the head of quads */
   float *sums;         /* (blocks, rows, G, V) by the distances of blocks and rows, in floats */
   ptrdiff_t sums_block, sums_row;
 } rondo_product_forward_args;
@@ -57,13 +80,13 @@ typedef struct rondo_fused_forward_args {
   int rows, hidden;
   int first_block, blocks;
   rondo_dtype type;    /* of the weights */
-  const void *weights; /* (all B, hidden, G, V); pairs (all B, hidden / 2 filled up, G, V) */
+  const void *weights; /* (all B, hidden, G, V); words as above */
   const float *bias;   /* GRU: what the recurrent sums of gate h begin with, (all B, V) */
   const float *sums;   /* (all B, rows, G, V), blocks apart by sums_block floats */
   ptrdiff_t sums_block;
   const float *const *h_in;   /* (rows): (hidden), and so on */
-  const uint32_t *h_in_pairs; /* with pairs, for the product: as in_pairs above */
-  ptrdiff_t pairs_row;
+  const uint32_t *h_in_words; /* of a type that has words, for the product: as in_words above */
+  ptrdiff_t words_row;
   const float *const *c_in; /* LSTM */
   float *const *h_out;
   float *const *c_out; /* LSTM */
@@ -105,6 +128,9 @@ typedef struct rondo_output_forward_args {
   rondo_merge merge;        /* as in rondo_fused_forward_args */
 } rondo_output_forward_args;
 
+/* (count) numbers as a product takes them: their words, and behind them the scale of quads. */
+typedef void rondo_words_kernel(int count, const float *in, uint32_t *out);
+
 typedef void rondo_cell_kernel(const rondo_cell_forward_args *args);
 
 /* A function over an array, for tests: out[i] = f(in[i]). */
@@ -122,8 +148,8 @@ typedef struct rondo_cpu_kernels {
   rondo_cell_kernel *gru_reset_forward;             /* reset_before: z and r into x_sums, r * h_in to inner */
   rondo_cell_kernel *cell_forward[RONDO_DENSE + 1]; /* by rondo_cell; DENSE: x_sums becomes its function, in place */
   void (*output_forward)(const rondo_output_forward_args *args);
-  void (*pair)(int count, const float *in, uint32_t *out); /* (count) to (count / 2 rounded up) */
-  rondo_cpu_map *map;                                      /* every rondo_activation but SOFTMAX */
+  rondo_words_kernel *words[RONDO_INT8 + 1]; /* by rondo_dtype; NULL: it has no words */
+  rondo_cpu_map *map;                        /* every rondo_activation but SOFTMAX */
   void (*exp)(int count, const float *in, float *out);
 } rondo_cpu_kernels;
 
@@ -132,24 +158,33 @@ extern const rondo_cpu_kernels rondo_cpu_kernels_portable;
 extern const rondo_cpu_kernels rondo_cpu_kernels_avx2, rondo_cpu_kernels_avx512;
 extern const rondo_cpu_kernels rondo_cpu_kernels_avx512_bf16; /* where the compiler knows it: RONDO_AVX512_BF16 */
 extern const rondo_cpu_kernels rondo_cpu_kernels_amx;         /* likewise: RONDO_AMX */
+extern const rondo_cpu_kernels rondo_cpu_kernels_avx512_vnni; /* likewise: RONDO_AVX512_VNNI */
 #endif
 
 /* cpu.c: NULL for an instruction set that this build has no kernels for. Says nothing about the machine. */
 const rondo_cpu_kernels *rondo_cpu_kernels_of(rondo_isa isa);
 
-/* Whether weights of a type come in pairs: 0, or the multiple that their rows are filled up to. */
-static inline int rondo_cpu_pairs(const rondo_cpu_kernels *kernels, rondo_dtype type) {
-  return type == RONDO_BF16 ? kernels->pairs : 0;
+/* features.c: those for weights of a type on this machine: where it has VNNI, that multiplies RONDO_INT8, with the same
+ * bits. */
+const rondo_cpu_kernels *rondo_cpu_kernels_for(rondo_isa isa, rondo_dtype type);
+
+/* Rows of weights of a type that share a word; 1: it has none. */
+static inline int rondo_cpu_group(const rondo_cpu_kernels *kernels, rondo_dtype type) {
+  return !kernels->words[type] ? 1 : type == RONDO_INT8 ? 4 : 2;
 }
 
-/* `count` numbers of a row filled up to a multiple of `pairs`. */
-static inline size_t rondo_cpu_filled(int pairs, size_t count) {
-  size_t multiple = pairs ? (size_t)pairs : 1;
-  return (count + multiple - 1) / multiple * multiple;
+/* What their number is filled up to a multiple of. */
+static inline int rondo_cpu_fill(const rondo_cpu_kernels *kernels, rondo_dtype type) {
+  int group = rondo_cpu_group(kernels, type);
+  return group == 2 ? kernels->pairs : group;
 }
 
-/* kernels_ref.c, for tests only: the same from the same arguments in double, for the lanes and pairs of `kernels`;
- * weights are in pairs where rows are given in pairs. Results are dense double arrays and those of args stay untouched.
+static inline size_t rondo_cpu_filled(int fill, size_t count) {
+  return (count + (size_t)fill - 1) / (size_t)fill * (size_t)fill;
+}
+
+/* kernels_ref.c, for tests only: the same from the same arguments in double, for the lanes and words of `kernels`;
+ * weights are in words where rows are given in words. Results are dense double arrays and those of args stay untouched.
  * size: the sums of the terms' absolute values, which bound what rounding may do. */
 void rondo_product_forward_ref(const rondo_product_forward_args *args, const rondo_cpu_kernels *kernels,
                                double *sums /* (blocks, rows, G, V) */, double *size /* likewise */);

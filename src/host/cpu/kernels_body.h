@@ -2,6 +2,7 @@
  * with VEC_TILES, products of pairs are in tiles. */
 #include "cpu/kernels.h"
 #include "cpu/vec_functions.h"
+#include "cpu/vec_quads.h"
 
 /* A loop over a part of a tile. It must vanish before the compiler decides what lives in registers, so it says so. */
 #if defined(__clang__)
@@ -58,21 +59,30 @@ static int tile_rows(int left) {
   return left >= 2 * ROWS ? ROWS : left > ROWS ? (left + 1) / 2 : left;
 }
 
-/* What tiles multiply by: numbers of a row, or pairs of them. */
+/* What sums begin with: of a product, `at` floats from its start; of a step, the sums of x, but in a GRU's last gate,
+ * whose x part waits until the recurrent part has been scaled. */
+INLINE vec product_start(const float *start, int at) {
+  return start ? vec_load(start + at) : vec_set(0.0f);
+}
+
+INLINE vec fused_start(const rondo_fused_forward_args *args, int block, int row, int gates, int gate) {
+  if (gates == 3 && gate == 2) return vec_load(args->bias + block * LANES);
+  return vec_load(args->sums + block * args->sums_block + (ptrdiff_t)(row * gates + gate) * LANES);
+}
+
+/* What a sum of quads stands for: scale is the row's, scales are those of the units. */
+INLINE vec scaled_sum(vec_sums sum, vec start, const void *scales, const void *scale) {
+  float of_row;
+  memcpy(&of_row, scale, sizeof of_row);
+  return vec_fma(vec_from_sums(sum), vec_mul(vec_set(of_row), vec_load(scales)), start);
+}
+
 #if defined(VEC_PAIRS)
-#define FACTOR uint32_t
-#define IN_ROW(in, row) (args->in##_pairs + (row)*args->pairs_row)
-#define DEPTH(inputs) (((size_t)(inputs) + 1) / 2)
-#define VECTOR vec_pairs
-#define SPREAD vec_set_pair
-#define MULTIPLY_ADD vec_fma_pairs
-#else
-#define FACTOR float
-#define IN_ROW(in, row) args->in[row]
-#define DEPTH(inputs) ((size_t)(inputs))
-#define VECTOR vec
-#define SPREAD vec_set
-#define MULTIPLY_ADD vec_fma
+#define OWN_TYPE RONDO_BF16
+#define OWN_NAME bf16
+#elif defined(VEC_VNNI)
+#define OWN_TYPE RONDO_INT8
+#define OWN_NAME int8
 #endif
 
 #define GATES 4
@@ -128,6 +138,21 @@ enum { PAIRS = 2, PAIR_ROWS = ROWS };
 #else
 enum { PAIRS = 0, PAIR_ROWS = 0 };
 #endif
+/* The largest is found among bits, where infinities and NaNs are larger than any number. */
+static void KERNEL(quantise)(int count, const float *in, uint32_t *out) {
+  vec most = vec_set(0.0f);
+  for (int i = 0; i < count; i += LANES) most = vec_larger(most, vec_abs(vec_load_first(in + i, count - i)));
+  float largest = vec_largest(most), factor = 0, scale = 0;
+  if (!(largest <= FLT_MAX))
+    scale = largest - largest;
+  else if (largest >= RONDO_INT8_LEAST)
+    factor = 127 / largest, scale = largest / 127;
+  for (int i = 0; i < count; i += LANES) {
+    vec levels = vec_mul(vec_load_first(in + i, count - i), vec_set(factor));
+    vec_store_first_quads(out + i / 4, levels, (count - i + 3) / 4);
+  }
+  memcpy(out + (count + 3) / 4, &scale, sizeof scale);
+}
 
 #define KERNELS(isa)                                                                                                   \
   const rondo_cpu_kernels rondo_cpu_kernels_##isa = {                                                                  \
@@ -145,7 +170,7 @@ enum { PAIRS = 0, PAIR_ROWS = 0 };
                        [RONDO_RNN] = KERNEL(rnn_cell_forward),                                                         \
                        [RONDO_DENSE] = KERNEL(dense_cell_forward)},                                                    \
       .output_forward = KERNEL(output_forward),                                                                        \
-      .pair = PAIR,                                                                                                    \
+      .words = {[RONDO_BF16] = PAIR, [RONDO_INT8] = KERNEL(quantise)},                                                 \
       .map = KERNEL(map),                                                                                              \
       .exp = KERNEL(exp),                                                                                              \
   }

@@ -9,6 +9,8 @@
 #define TILE_NAME(name, gates, type, rows, blocks) TILE_PASTE(name, gates, type, rows, blocks)
 #define TILE_OF(name, rows, blocks) TILE_NAME(name, GATES, TYPE, rows, blocks)
 
+#include "cpu/kernels_factors.h"
+
 #define TILE_ROWS 1
 #include "cpu/kernels_tile.h"
 #define TILE_ROWS 2
@@ -113,6 +115,17 @@ static void OF_TYPE(fused, TYPE)(const rondo_fused_forward_args *args) {
 #undef TILE_OF
 #undef TILE_NAME
 #undef TILE_PASTE
+#undef FACTOR
+#undef IN_ROW
+#undef DEPTH
+#undef VECTOR
+#undef SPREAD
+#undef MULTIPLY_ADD
+#undef SUM
+#undef HEAD
+#undef BEGIN
+#undef END
+#undef GROUP
 #undef LOAD
 #undef WEIGHT
 #undef TYPE

@@ -12,25 +12,43 @@ static double of_pair(const uint32_t *pairs, int width, int k, int column) {
   return rondo_from_bf16((uint16_t)(k % 2 ? pair : pair >> 16));
 }
 
+static double float_at(const uint32_t *words, int at) {
+  return rondo_bits_float(words[at]);
+}
+
+/* Likewise of a column (2 + rows / 4 rounded up, width) of quads, whose head is not looked at but for the scale. */
+static double of_quad(const uint32_t *quads, int width, int k, int column) {
+  const int8_t *levels = (const int8_t *)(quads + RONDO_CPU_QUADS_HEAD * width);
+  return levels[4 * (k / 4 * width + column) + k % 4] * float_at(quads, width + column);
+}
+
+/* Number k of `count` of a row of words. */
+static double of_row(rondo_dtype type, const uint32_t *words, int count, int k) {
+  if (type == RONDO_BF16) return of_pair(words, 1, k, 0);
+  return (((const uint8_t *)words)[k] - 128) * float_at(words, (count + 3) / 4);
+}
+
 /* The weight of row k and a column of a stream (rows, width). */
-static double weight_at(rondo_dtype type, int pairs, const void *weights, int stream, int rows, int width, int k,
+static double weight_at(rondo_dtype type, int fill, const void *weights, int stream, int rows, int width, int k,
                         int column) {
-  int at = (stream * rows + k) * width + column, depth = (int)rondo_cpu_filled(pairs, (size_t)rows);
-  if (pairs) return of_pair((const uint32_t *)weights + stream * depth / 2 * width, width, k, column);
+  int at = (stream * rows + k) * width + column, quads = RONDO_CPU_QUADS_HEAD + (rows + 3) / 4;
+  if (type == RONDO_INT8) return of_quad((const uint32_t *)weights + stream * quads * width, width, k, column);
+  int depth = (int)rondo_cpu_filled(fill, (size_t)rows);
+  if (fill > 1) return of_pair((const uint32_t *)weights + stream * depth / 2 * width, width, k, column);
   return type == RONDO_F32 ? ((const float *)weights)[at] : rondo_from_half(type, ((const uint16_t *)weights)[at]);
 }
 
 void rondo_product_forward_ref(const rondo_product_forward_args *args, const rondo_cpu_kernels *kernels, double *sums,
                                double *size) {
-  int width = args->gates * kernels->lanes, in_pairs = args->in_pairs ? kernels->pairs : 0;
+  int width = args->gates * kernels->lanes, fill = args->in_words ? rondo_cpu_fill(kernels, args->type) : 1;
   for (int block = 0; block < args->blocks; block++)
     for (int m = 0; m < args->rows; m++)
       for (int column = 0; column < width; column++) {
         double sum = args->start ? args->start[block * width + column] : 0, absolute = fabs(sum);
         for (int k = 0; k < args->inputs; k++) {
-          const uint32_t *pairs = args->in_pairs;
-          double weight = weight_at(args->type, in_pairs, args->weights, block, args->inputs, width, k, column);
-          double term = (pairs ? of_pair(pairs + m * args->pairs_row, 1, k, 0) : args->in[m][k]) * weight;
+          const uint32_t *words = args->in_words ? args->in_words + m * args->words_row : NULL;
+          double weight = weight_at(args->type, fill, args->weights, block, args->inputs, width, k, column);
+          double term = (words ? of_row(args->type, words, args->inputs, k) : args->in[m][k]) * weight;
           sum += term;
           absolute += fabs(term);
         }
@@ -47,16 +65,16 @@ static double sigmoid(double x) {
 static void gate_sums(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, int gates, int n,
                       int unit, int apart, double *a, double *size) {
   int lanes = kernels->lanes, block = unit / lanes, lane = unit % lanes;
-  int in_pairs = args->h_in_pairs ? kernels->pairs : 0;
+  int fill = args->h_in_words ? rondo_cpu_fill(kernels, args->type) : 1;
   for (int g = 0; g < gates; g++) {
     a[g] = args->sums[block * args->sums_block + (n * gates + g) * lanes + lane];
     if (apart && g == 2) a[g] = args->bias[unit];
     size[g] = fabs(a[g]);
     for (int k = 0; k < args->hidden; k++) {
-      const uint32_t *pairs = args->h_in_pairs;
+      const uint32_t *words = args->h_in_words ? args->h_in_words + n * args->words_row : NULL;
       double weight =
-          weight_at(args->type, in_pairs, args->weights, block, args->hidden, gates * lanes, k, g * lanes + lane);
-      double term = (pairs ? of_pair(pairs + n * args->pairs_row, 1, k, 0) : args->h_in[n][k]) * weight;
+          weight_at(args->type, fill, args->weights, block, args->hidden, gates * lanes, k, g * lanes + lane);
+      double term = (words ? of_row(args->type, words, args->hidden, k) : args->h_in[n][k]) * weight;
       a[g] += term;
       size[g] += fabs(term);
     }

@@ -157,7 +157,7 @@ static void product_tiles(const rondo_product_forward_args *args) {
     count = gates * args->blocks - first < together ? gates * args->blocks - first : together;
     for (int row = 0; row < args->rows; row += before) {
       column columns[COLUMNS] = {0};
-      panel p = next_panel(args->in_pairs + row * args->pairs_row, args->pairs_row, args->inputs, gates,
+      panel p = next_panel(args->in_words + row * args->words_row, args->words_row, args->inputs, gates,
                            args->rows - row, before);
       for (int i = 0; i < count; i++) { /* all rows begin alike: a distance of 0 */
         int at = first + i, block = at / gates;
@@ -196,7 +196,7 @@ static void fused_tiles(const rondo_fused_forward_args *args, int gates) {
     int count = gates * (end - block < together ? end - block : together);
     for (int row = 0; row < args->rows; row += before, turn = 1 - turn) {
       column columns[COLUMNS] = {0};
-      panel p = next_panel(args->h_in_pairs + row * args->pairs_row, args->pairs_row, args->hidden, gates,
+      panel p = next_panel(args->h_in_words + row * args->words_row, args->words_row, args->hidden, gates,
                            args->rows - row, before);
       fused_columns(args, gates, block, row, p.depth, sums[turn], columns, count);
       multiply(&p, columns, count, &last);

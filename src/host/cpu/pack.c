@@ -4,8 +4,10 @@
 #include "arena.h"
 #include "error.h"
 #include "half.h"
+#include "int8.h"
 #include "params.h"
 
+#include <math.h>
 #include <string.h>
 
 /* At the start of each layer's part: what the rest depends on. */
@@ -73,7 +75,8 @@ rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *
   l.output_blocks = (l.outputs - 1) / l.lanes + 1;
   l.vectors = l.fused ? l.gates : 1;
   l.streams = l.fused ? l.blocks : l.gates * l.blocks;
-  l.pairs = rondo_cpu_pairs(kernels, l.type);
+  l.group = rondo_cpu_group(kernels, l.type);
+  l.fill = rondo_cpu_fill(kernels, l.type);
   rondo_arena arena = {0};
   rondo_arena_take(&arena, HEADER_BYTES, 1);
   l.bias = piece(&arena, l.gates, l.units);
@@ -159,26 +162,60 @@ static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, flo
   }
 }
 
+/* A matrix of weights, `rows` numbers for each gate of each of `columns` units. */
+typedef struct matrix {
+  const rondo_cpu_layout *layout;
+  const rondo_weights *from;
+  element *at;
+  size_t rows, columns, blocks, width; /* width: of a row of a stream */
+} matrix;
+
+/* The number of row k in column i of a stream. */
+static float number_at(const matrix *m, size_t stream, size_t k, size_t i) {
+  const rondo_cpu_layout *l = m->layout;
+  size_t gate = l->fused ? i / l->lanes : stream / m->blocks, unit = stream % m->blocks * l->lanes + i % l->lanes;
+  return k < m->rows && unit < m->columns ? m->at(l, m->from, k, (int)gate, unit) : 0.0f;
+}
+
+/* Column i of a stream, which is behind its head. */
+static void pack_quads(const matrix *m, size_t stream, size_t i, void *to) {
+  int32_t *starts = to, sum = 0;
+  float largest = 0, *scales = (float *)to + m->width;
+  int8_t *levels = (int8_t *)((int32_t *)to + RONDO_CPU_QUADS_HEAD * m->width);
+  for (size_t k = 0; k < m->rows; k++) largest = fmaxf(largest, fabsf(number_at(m, stream, k, i)));
+  for (size_t k = 0; k < 4 * rondo_cpu_words(4, m->rows); k++) {
+    int level = rondo_int8_level(number_at(m, stream, k, i), largest);
+    levels[4 * (k / 4 * m->width + i) + k % 4] = (int8_t)level;
+    sum += level;
+  }
+  starts[i] = -128 * sum;
+  scales[i] = rondo_int8_scale(largest);
+}
+
+/* The same of another type, whose rows share words in pairs or not at all. */
+static void pack_column(const matrix *m, size_t stream, size_t i, void *to) {
+  const rondo_cpu_layout *l = m->layout;
+  float *floats = to;
+  uint16_t *halves = to;
+  for (size_t k = 0; k < rondo_cpu_depth(l, m->rows); k++) {
+    size_t place = k * m->width + i;
+    if (l->group == 2) place = 2 * (k / 2 * m->width + i) + (k % 2 == 0); /* the upper half is the second one */
+    if (l->type == RONDO_F32)
+      floats[place] = number_at(m, stream, k, i);
+    else
+      halves[place] = rondo_to_half(l->type, number_at(m, stream, k, i));
+  }
+}
+
 /* `rows` rows of weights, rounded to the type: fused (blocks, rows, gates, V), else (gates, blocks, rows, V). */
 static void pack_weights(const rondo_cpu_layout *l, const rondo_weights *from, void *to, size_t gates, size_t columns,
                          size_t rows, element *at) {
   size_t blocks = (columns - 1) / l->lanes + 1, vectors = l->fused ? gates : 1, width = vectors * l->lanes;
-  size_t depth = rondo_cpu_depth(l, rows);
-  float *floats = to;
-  uint16_t *halves = to;
+  matrix m = {l, from, at, rows, columns, blocks, width};
+  size_t bytes = rondo_cpu_depth(l, rows) * width * rondo_dtype_bytes(l->type);
   for (size_t stream = 0; stream < gates * blocks / vectors; stream++)
-    for (size_t k = 0; k < depth; k++)
-      for (size_t i = 0; i < width; i++) {
-        size_t gate = l->fused ? i / l->lanes : stream / blocks, unit = stream % blocks * l->lanes + i % l->lanes;
-        float number = k < rows && unit < columns ? at(l, from, k, (int)gate, unit) : 0.0f;
-        size_t place = k * width + i;
-        if (l->pairs) place = 2 * (k / 2 * width + i) + (k % 2 == 0); /* the upper half is the second one */
-        place += stream * depth * width;
-        if (l->type == RONDO_F32)
-          floats[place] = number;
-        else
-          halves[place] = rondo_to_half(l->type, number);
-      }
+    for (size_t i = 0; i < width; i++)
+      (l->type == RONDO_INT8 ? pack_quads : pack_column)(&m, stream, i, (unsigned char *)to + stream * bytes);
 }
 
 static void pack_options(const rondo_cpu_layout *l, const rondo_weights *from, float *block) {
@@ -233,7 +270,7 @@ rondo_status rondo_cpu_pack(const rondo_plan *plan, rondo_context *ctx, const ro
 
 static const char *type_name(uint32_t type) {
   static const char *const names[] = {
-      [RONDO_F32] = "RONDO_F32", [RONDO_F16] = "RONDO_F16", [RONDO_BF16] = "RONDO_BF16"};
+      [RONDO_F32] = "RONDO_F32", [RONDO_F16] = "RONDO_F16", [RONDO_BF16] = "RONDO_BF16", [RONDO_INT8] = "RONDO_INT8"};
   return type < sizeof names / sizeof *names ? names[type] : "of no type";
 }
 

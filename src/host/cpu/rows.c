@@ -25,11 +25,13 @@ rondo_cpu_chunk rondo_cpu_next_chunk(const rondo_cpu_call *call, const rondo_cpu
   return chunk_from(call, chunk->first + chunk->steps, 1 - chunk->turn);
 }
 
-void rondo_cpu_pair(const rondo_cpu_call *call, const float *from, size_t count, rondo_cpu_range columns,
-                    uint32_t *to) {
-  size_t end = (size_t)(columns.begin + columns.count), depth = rondo_cpu_depth(&call->layout, count);
-  call->kernels->pair(columns.count, from + columns.begin, to + columns.begin / 2);
-  for (size_t pair = (end + 1) / 2; end == count && pair < depth / 2; pair++) to[pair] = 0;
+void rondo_cpu_make_words(const rondo_cpu_call *call, const float *from, size_t count, rondo_cpu_range columns,
+                          uint32_t *to) {
+  size_t group = (size_t)call->layout.group, end = (size_t)(columns.begin + columns.count);
+  call->words(columns.count, from + columns.begin, to + (size_t)columns.begin / group);
+  if (end < count) return;
+  size_t words = (count + group - 1) / group, filled = rondo_cpu_filled(call->layout.fill, count) / group;
+  memset(to + words, 0, (filled - words) * sizeof *to);
 }
 
 /* Row `row` of the chunk, which is row r of a step. */
@@ -41,8 +43,8 @@ static void find_row(const rondo_cpu_call *call, int turn, int row, int step, in
   ws->x[turn][row] = x;
   if (pass->y) ws->y[turn][row] = pass->y + n * pass->y_sequence + p * pass->y_timestep;
   rondo_cpu_range all = {0, (int)call->layout.inputs};
-  if (call->layout.pairs)
-    rondo_cpu_pair(call, x, call->layout.inputs, all, ws->x_pairs[turn] + (size_t)row * ws->x_pairs_row);
+  if (call->words)
+    rondo_cpu_make_words(call, x, call->layout.inputs, all, ws->x_words[turn] + (size_t)row * ws->x_words_row);
 }
 
 void rondo_cpu_find_chunk(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int part, int parts) {
@@ -62,12 +64,23 @@ static ptrdiff_t state_row(const rondo_pass *pass, int n) {
   return pass->slots ? pass->slots[n] : n;
 }
 
-void rondo_cpu_pair_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns) {
+void rondo_cpu_share_h(const rondo_cpu_call *call, int step, rondo_cpu_range rows, rondo_cpu_range columns) {
   const rondo_cpu_workspace *ws = &call->ws;
+  if (!call->words || ws->h_words_thread) return;
   float *const *h = rondo_cpu_h_out(call, step);
-  uint32_t *pairs = ws->h_pairs[(step + 1) % 2];
+  uint32_t *words = ws->h_words[(step + 1) % 2];
   for (int r = rows.begin; r < rows.begin + rows.count; r++)
-    rondo_cpu_pair(call, h[r], call->layout.outputs, columns, pairs + (size_t)r * ws->h_pairs_row);
+    rondo_cpu_make_words(call, h[r], call->layout.outputs, columns, words + (size_t)r * ws->h_words_row);
+}
+
+const uint32_t *rondo_cpu_h_words(const rondo_cpu_call *call, int step, int thread) {
+  const rondo_cpu_workspace *ws = &call->ws;
+  if (!ws->h_words_thread) return ws->h_words[step % 2];
+  const float *const *h = rondo_cpu_h_in(call, step);
+  uint32_t *words = ws->h_words[0] + (size_t)thread * ws->h_words_thread;
+  for (int r = 0; r < rondo_schedule_active(&call->schedule, step); r++)
+    call->words((int)call->layout.outputs, h[r], words + (size_t)r * ws->h_words_row);
+  return words;
 }
 
 void rondo_cpu_find_states(const rondo_cpu_call *call) {
@@ -85,8 +98,8 @@ void rondo_cpu_find_states(const rondo_cpu_call *call) {
       ws->c_0[r] = pass->c_0 && !restart ? pass->c_0 + row * pass->c_stride : ws->zeros;
       ws->c_rows[r] = pass->c_n ? pass->c_n + row * pass->c_stride : ws->c + (size_t)r * ws->c_stride;
     }
-    if (call->layout.pairs)
-      rondo_cpu_pair(call, ws->h_0[r], call->layout.outputs, all, ws->h_pairs[0] + (size_t)r * ws->h_pairs_row);
+    if (call->words && !ws->h_words_thread)
+      rondo_cpu_make_words(call, ws->h_0[r], call->layout.outputs, all, ws->h_words[0] + (size_t)r * ws->h_words_row);
     if (ws->inner) ws->inner_rows[r] = ws->inner + (size_t)r * call->layout.units;
   }
 }

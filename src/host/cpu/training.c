@@ -292,7 +292,7 @@ static void choose_threads(rondo_cpu_training *call, const rondo_plan *plan, con
   size_t blocks = rondo_blocks(call->kernels->gemm.lanes, call->columns), batch = (size_t)call->schedule.batch;
   rondo_cpu_work work = {.parts = (int)largest(blocks, batch),
                          .products = (double)call->rows * (double)(call->columns * (recurrent + call->inputs)),
-                         .rate = rondo_cpu_rate((rondo_isa)plan->variant, 0),
+                         .rate = rondo_cpu_rate((rondo_isa)plan->variant, 1),
                          .passes = (double)steps,
                          .wakes = rondo_cpu_wakes(plan),
                          .weights = (double)(call->columns * recurrent * sizeof(float))};

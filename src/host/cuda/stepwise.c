@@ -126,6 +126,8 @@ rondo_status rondo_cuda_stepwise_prepare(rondo_plan *plan, const rondo_context *
   const rondo_cuda_state *state = rondo_cuda_state_of(ctx);
   kind kinds[5];
   int count = kinds_of(plan, kinds);
+  OFFER(plan->desc.weights != RONDO_INT8,
+        "rondo_plan_create: weights RONDO_INT8 is not offered by cuda/stepwise, only by the CPU and the reference");
   OFFER(plan->desc.weights != RONDO_BF16 || state->major >= 8,
         "rondo_plan_create: weights RONDO_BF16 is not offered on compute capability %d, only from 8 on, whose tensor "
         "cores know it",
