@@ -348,7 +348,9 @@ typedef struct rondo_plan_desc {
                                    enough; rondo_plan_sizes tells */
   int threads;                  /* CPU: so many of the context's threads work, but no more than a layer has parts (8 or
                                    16 units, say); contexts that use the plan must have as many. 0: as many as pay, by
-                                   a model of the time that a call takes, which rondo_plan_text quotes */
+                                   a model of the time that a call takes, which rondo_plan_text quotes. It has every
+                                   call wake its threads; where short calls follow each other within 20 us or so,
+                                   these are awake, and asking for them pays sooner */
 } rondo_plan_desc;
 
 /* Bytes that the caller provides. Everything is at its largest: max_batch, max_timesteps. */

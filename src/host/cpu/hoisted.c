@@ -238,18 +238,25 @@ static void run_both(rondo_cpu_state *state, both_calls *both) {
   for (int d = 0; d < 2; d++) rondo_cpu_write_results(&both->call[d]);
 }
 
-/* A plan that was made with a context of one thread has no workspace for it. */
-rondo_status rondo_cpu_hoisted_directions(const rondo_plan *plan, rondo_context *ctx, const rondo_pass passes[2]) {
+static void choose_and_run(const rondo_plan *plan, rondo_context *ctx, both_calls *both) {
   rondo_cpu_state *state = ctx->state;
-  rondo_arena arena = {.base = passes[0].workspace};
-  if (rondo_cpu_directions_apart(plan) && rondo_pool_threads(state->pool) > 1) {
+  rondo_cpu_work work[2] = {work_of(plan, &both->call[0]), work_of(plan, &both->call[1])};
+  both->choice = rondo_cpu_choose_both(&state->costs, work, rondo_cpu_limits_of(plan, ctx));
+  unsigned mode = rondo_enter_float_mode();
+  if (both->choice.both)
+    run_both(state, both);
+  else
+    for (int d = 0; d < 2; d++) run(plan, ctx, &both->call[d]);
+  rondo_leave_float_mode(mode);
+}
+
+/* A plan that was made with a context of one thread has no workspace for both. */
+rondo_status rondo_cpu_hoisted_directions(const rondo_plan *plan, rondo_context *ctx, const rondo_pass passes[2]) {
+  if (rondo_cpu_directions_apart(plan) && rondo_cpu_limits_of(plan, ctx).most > 1) {
+    rondo_arena arena = {.base = passes[0].workspace};
     both_calls both = {.call = {make_call(plan, ctx, &passes[0], &arena), make_call(plan, ctx, &passes[1], &arena)}};
-    rondo_cpu_work work[2] = {work_of(plan, &both.call[0]), work_of(plan, &both.call[1])};
-    both.choice = rondo_cpu_choose_both(&state->costs, work, rondo_cpu_limits_of(plan, ctx));
-    if (both.choice.both && arena.used <= plan->layer_workspace) {
-      unsigned mode = rondo_enter_float_mode();
-      run_both(state, &both);
-      rondo_leave_float_mode(mode);
+    if (arena.used <= plan->layer_workspace) {
+      choose_and_run(plan, ctx, &both);
       return RONDO_OK;
     }
   }
