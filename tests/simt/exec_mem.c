@@ -246,18 +246,31 @@ static uint32_t bank_conflicts(const uint64_t *at, uint32_t mask, uint32_t bytes
   uint32_t group = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8, total = 0;
   for (uint32_t first = 0; first < MAX_LANES; first += group) {
     uint32_t part = mask & (group == 32 ? ~0u : ((1u << group) - 1) << first), most = 1;
-    uint32_t words[MAX_LANES][8], count[MAX_LANES] = {0};
+    uint32_t words[32][MAX_LANES], count[32] = {0}; /* of each bank: a lane has at most one word there */
     EACH_LANE(part, lane)
       for (uint32_t b = 0; b < bytes; b += 4) {
         uint32_t word = (uint32_t)(at[lane] + b) >> 2, bank = word & 31, k = 0;
-        while (k < count[bank] && k < 8 && words[bank][k] != word) k++;
-        if (k < count[bank] && k < 8) continue;
-        if (count[bank] < 8) words[bank][count[bank]] = word;
-        if (++count[bank] > most) most = count[bank];
+        while (k < count[bank] && words[bank][k] != word) k++;
+        if (k < count[bank]) continue;
+        words[bank][count[bank]++] = word;
+        if (count[bank] > most) most = count[bank];
       }
     total += most - 1;
   }
   return total;
+}
+
+void count_shared(warp *w, const uint64_t *at, uint32_t mask, uint32_t bytes, bool store) {
+  simt_counters *c = w->block->launch->counters;
+  uint32_t lanes = (uint32_t)__builtin_popcount(mask), first = (uint32_t)__builtin_ctz(mask);
+  if (store) c->shared_stores += lanes;
+  else c->shared_loads += lanes;
+  bool plain = true; /* neighbours or all the same: no conflict */
+  uint64_t step = mask & (mask - 1) ? at[31 - __builtin_clz(mask)] - at[first] : 0;
+  if (step != 0) {
+    EACH_LANE(mask, lane) plain &= at[lane] - at[first] == (uint64_t)(lane - first) * bytes;
+  } else EACH_LANE(mask, lane) plain &= at[lane] == at[first];
+  if (!plain) c->shared_bank_conflicts += bank_conflicts(at, mask, bytes);
 }
 
 static void count_access(warp *w, const insn *i, const uint64_t *at, uint32_t mask, uint32_t bytes, bool store) {
@@ -273,14 +286,7 @@ static void count_access(warp *w, const insn *i, const uint64_t *at, uint32_t ma
     else { c->global_loads += lanes; c->global_load_bytes += (uint64_t)lanes * bytes; }
     c->global_sectors += distinct_sectors(at, mask);
   } else if (space == SP_SHARED) {
-    if (store) c->shared_stores += lanes;
-    else c->shared_loads += lanes;
-    bool plain = true; /* neighbours or all the same: no conflict */
-    uint64_t step = mask & (mask - 1) ? at[31 - __builtin_clz(mask)] - at[first] : 0;
-    if (step != 0) {
-      EACH_LANE(mask, lane) plain &= at[lane] - at[first] == (uint64_t)(lane - first) * bytes;
-    } else EACH_LANE(mask, lane) plain &= at[lane] == at[first];
-    if (!plain) c->shared_bank_conflicts += bank_conflicts(at, mask, bytes);
+    count_shared(w, at, mask, bytes, store);
   } else if (space == SP_LOCAL) c->local_bytes += (uint64_t)lanes * bytes;
 }
 
