@@ -59,7 +59,8 @@ typedef struct simt_launch {
 
 typedef struct simt_counters { /* one launch, summed over its threads */
   uint64_t instructions, global_loads, global_stores, global_load_bytes, global_store_bytes, global_sectors;
-  uint64_t shared_loads, shared_stores, shared_bank_conflicts, local_bytes, atomics, barriers, grid_barriers;
+  uint64_t shared_loads, shared_stores, shared_bank_conflicts, local_bytes, atomics, barriers, grid_barriers, cluster_barriers;
+  uint64_t cluster_loads, cluster_stores; /* of other blocks' shared memory */
   uint64_t mma, special_functions, divergent_branches;
 } simt_counters;
 
