@@ -389,6 +389,7 @@ void run_load(warp *w, const insn *i, uint32_t mask) {
   if (!(i->flags & F_STRONG)) return;
   uint64_t keys[MAX_LANES];
   sync_keys(w, i, at, mask, keys);
+  w->block->launch->counters->flag_reads += (uint32_t)__builtin_popcount(mask);
   race_strong_read(w, keys, mask, i->scope, i->flags & F_ACQUIRE);
 }
 
@@ -414,6 +415,7 @@ void run_store(warp *w, const insn *i, uint32_t mask) {
   if (!(i->flags & F_STRONG)) return;
   uint64_t keys[MAX_LANES];
   sync_keys(w, i, at, mask, keys);
+  w->block->launch->counters->flag_writes += (uint32_t)__builtin_popcount(mask);
   race_strong_write(w, keys, mask, i->scope, i->flags & F_RELEASE, false);
 }
 
@@ -600,7 +602,10 @@ void run_atomic(warp *w, const insn *i, uint32_t mask) {
   race_strong_write(w, keys, mask, i->scope, i->flags & F_RELEASE, true);
 }
 
-void run_fence(warp *w, const insn *i, uint32_t mask) { race_fence(w, i->scope); }
+void run_fence(warp *w, const insn *i, uint32_t mask) {
+  w->block->launch->counters->fences++;
+  race_fence(w, i->scope);
+}
 
 /* ---- cp.async ------------------------------------------------------------------------------------------------------- */
 /* A copy takes effect when it is waited for, not when it is issued: reading too early sees the old contents. */

@@ -18,6 +18,8 @@ static int test_lstm(void) {
     CHECK(close_to(c1[n], c, 2e-6) && close_to(h1[n], o * tanh(c), 2e-6), "cell %d: %g %g", n, c1[n], c);
   }
   CHECK(counters.global_store_bytes == 2 * N * 4, "store bytes %llu", (unsigned long long)counters.global_store_bytes);
+  CHECK(counters.memory_instructions >= 7 * N && counters.special_instructions >= 5 * N && !counters.fp64_instructions && !counters.sync_instructions,
+        "%llu memory, %llu special instructions", (unsigned long long)counters.memory_instructions, (unsigned long long)counters.special_instructions);
   CHECK(counters.global_load_bytes == 5 * N * 4, "load bytes %llu", (unsigned long long)counters.global_load_bytes);
   return 0;
 }

@@ -60,6 +60,11 @@ static inline int launch(const char *name, simt_launch shape, const argument *ar
   }
   int r = simt_launch_kernel(f, &shape, block, &counters);
   simt_report_launch(name, &shape, &counters);
+  uint64_t kinds = 0;
+#define ADD(kind) kinds += counters.kind##_instructions;
+  SIMT_INSTRUCTION_KINDS(ADD)
+#undef ADD
+  if (!r && kinds != counters.instructions) { snprintf(what, sizeof what, "%s: the kinds of instructions do not add up", name); return -1; }
   return r;
 }
 #define SHAPE(g, b, shared) ((simt_launch){{g, 1, 1}, {b, 1, 1}, {1, 1, 1}, shared, 0})

@@ -39,7 +39,7 @@ static int product(const char *name, int type, int k, int wrong) {
       CHECK(wrong || got == s, "%s: element %d,%d: %g, not %g", name, r, n, got, s);
     }
   CHECK(!wrong || differ > 64, "%s: a wrong fragment index goes unnoticed", name);
-  CHECK(counters.mma == 1, "mma count");
+  CHECK(counters.mma == 1 && counters.matrix_instructions == 32, "mma count");
   return 0;
 }
 static int both(const char *name, int type, int k) { return product(name, type, k, 0) || product(name, type, k, 1); }

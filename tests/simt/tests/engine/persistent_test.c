@@ -20,6 +20,9 @@ static int grid(int form, int bug) {
     for (int n = 0; n < N; n++) x[(t + 1) % 2][n] = 3 * x[t % 2][n] + x[t % 2][(n + THREADS + 1) % N] + (unsigned)t;
   const unsigned *y = (const unsigned *)host(dh, sizeof h) + STEPS % 2 * N;
   for (int n = 0; n < N; n++) CHECK(y[n] == x[STEPS % 2][n], "form %d, thread %d: %u, not %u", form, n, y[n], x[STEPS % 2][n]);
+  uint64_t flags_set = counters.flag_writes + counters.atomics; /* one of each block and step: that is the grid barrier */
+  CHECK(flags_set == STEPS * BLOCKS && counters.flag_reads >= STEPS * BLOCKS, "form %d: %llu flags set", form, (unsigned long long)flags_set);
+  CHECK(counters.fences == 0 || form != COUNTER_RELEASE, "fences");
   CHECK(counters.barriers == 2 * STEPS * BLOCKS, "%llu barriers", (unsigned long long)counters.barriers);
   return 0;
 }
@@ -69,13 +72,14 @@ GRID_BUG(one_absent, COUNTER_RELEASE, ONE_ABSENT)
 enum {
   C_RIGHT, C_NO_START, C_NO_END, C_NO_BARRIER, C_RELAXED, C_OFFSET, C_RANK, C_ARRIVE_TWICE, C_WAIT_ONLY, C_ENDED, C_MISALIGNED, C_UNWRITTEN
 };
+static int cooperative; /* the launch, too */
 static int cluster_ring(unsigned size, int steps, int bug) {
   enum { T = 64, MOST = 16 };
   unsigned blocks = 2 * size;
   static unsigned h[2][2 * MOST][T];
   if (!simt_module_function(module, "cluster_ring")) return SKIPPED;
   void *dy = device(blocks * T * 4);
-  simt_launch shape = {{blocks, 1, 1}, {T, 1, 1}, {size, 1, 1}, 0, 0};
+  simt_launch shape = {{blocks, 1, 1}, {T, 1, 1}, {size, 1, 1}, 0, cooperative};
   if (bug) return RUN("cluster_ring", shape, ARG(dy), ARG(steps), ARG(bug));
   OK(RUN("cluster_ring", shape, ARG(dy), ARG(steps), ARG(bug)));
   for (unsigned b = 0; b < blocks; b++)
@@ -95,9 +99,13 @@ static int cluster_ring(unsigned size, int steps, int bug) {
   return 0;
 }
 static int test_cluster_ring(void) {
-  int r = cluster_ring(2, 5, C_RIGHT);
-  if (!r) r = cluster_ring(8, 4, C_RIGHT);
-  return r ? r : cluster_ring(16, 3, C_RIGHT);
+  for (cooperative = 0; cooperative < 2; cooperative++) {
+    int r = cluster_ring(2, 5, C_RIGHT);
+    if (!r) r = cluster_ring(8, 4, C_RIGHT);
+    if (!r) r = cluster_ring(16, 3, C_RIGHT);
+    if (r) return r;
+  }
+  return 0;
 }
 static int test_cluster_names(void) {
   if (!simt_module_function(module, "cluster_names")) return SKIPPED;
