@@ -604,7 +604,7 @@ void run_atomic(warp *w, const insn *i, uint32_t mask) {
 
 void run_fence(warp *w, const insn *i, uint32_t mask) {
   w->block->launch->counters->fences++;
-  race_fence(w, i->scope);
+  race_fence(w, mask, i->scope);
 }
 
 /* ---- cp.async ------------------------------------------------------------------------------------------------------- */
@@ -713,6 +713,8 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
   uint64_t at[MAX_LANES];
   addresses(w, i, mask, at);
   if (i->op == MB_COPY_ARRIVE) finish_copies(w, mask, ~0u);
+  bool arrives = i->op == MB_ARRIVE || i->op == MB_ARRIVE_EXPECT || i->op == MB_ARRIVE_DROP || i->op == MB_COPY_ARRIVE;
+  clock_vector *now = arrives && !i->type2 ? race_release(w, mask) : NULL;
   EACH_LANE(mask, lane) {
     uint64_t a = at[lane];
     block *b = mbarrier_owner(w, i, (int)lane, &a);
@@ -740,7 +742,7 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
           exec_report(w, i, (int)lane, "synccheck", "more arrivals at an mbarrier than it expects (%u)", (unsigned)m.expected);
           exec_abort(w);
         }
-        race_mbarrier_arrive(w, b, shared_key(b, a), i->scope, i->type2);
+        race_mbarrier_arrive(w, b, shared_key(b, a), i->scope, now);
         m.pending -= count;
         mbarrier_settle(&m, b, a);
         break;
@@ -756,7 +758,7 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
           phase = token.phase;
         }
         ready = m.phase != phase;
-        if (ready && !i->type2) race_mbarrier_wait(w, shared_key(b, a), i->scope);
+        if (ready && !i->type2) race_mbarrier_wait(w, 1u << lane, shared_key(b, a), i->scope);
         else note_spin(w);
       }
     }
@@ -768,6 +770,7 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
       *p = (*p & ~(1u << lane)) | ((uint32_t)ready << lane);
     } else memcpy((uint64_t *)COLUMN(w, dest) + lane, &before, 8);
   }
+  race_drop(&now);
 }
 
 /* Bytes that the block's copy engine has moved, counted by the mbarrier at this address. */
@@ -812,7 +815,7 @@ void run_bulk_copy(warp *w, const insn *i, uint32_t mask) {
 }
 
 /* cp.async.bulk.wait_group: all groups count as done, however many may still be under way. */
-void run_bulk_wait(warp *w, const insn *i, uint32_t mask) { race_bulk_wait(w); }
+void run_bulk_wait(warp *w, const insn *i, uint32_t mask) { race_bulk_wait(w, mask); }
 
 /* st.async: a store to a block of the cluster that an mbarrier of that block counts. Done at once. */
 void run_store_async(warp *w, const insn *i, uint32_t mask) {

@@ -67,6 +67,20 @@ K grid_exchange(unsigned *h, unsigned *flags, int steps, int form, int bug) {
     wait(flags, t + 1, form, bug);
   }
 }
+// The same by blocks of one warp, which need no barrier of the block; its lanes must meet all the same.
+K grid_warps(unsigned *h, unsigned *flags, int steps, int bug) {
+  unsigned n = gridDim.x * 32, me = blockIdx.x * 32 + threadIdx.x;
+  for (int t = 0; t < steps; t++) {
+    const unsigned *from = h + t % 2 * n;
+    h[(t + 1) % 2 * n + me] = 3 * from[me] + from[(me + 33) % n] + t;
+    if (bug != NO_RELEASE) __syncwarp();
+    if (threadIdx.x == 0) {
+      add_release(flags);
+      while (load_acquire(flags) < (t + 1) * gridDim.x) __nanosleep(20);
+    }
+    if (bug != NO_ACQUIRE) __syncwarp();
+  }
+}
 // Neighbours of two bytes: no race, whoever writes the other half of the word.
 K grid_halves(unsigned short *h) { h[threadIdx.x * gridDim.x + blockIdx.x] = (unsigned short)(threadIdx.x + blockIdx.x); }
 // Gives up after so many polls and says so, in place of a hang.

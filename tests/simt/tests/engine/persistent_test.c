@@ -33,6 +33,24 @@ static int test_grid_forms(void) {
   }
   return 0;
 }
+static int grid_warps(int bug) {
+  static unsigned h[2 * BLOCKS * 32], x[2][BLOCKS * 32];
+  enum { COUNT = BLOCKS * 32 };
+  unsigned zero = 0;
+  for (int n = 0; n < COUNT; n++) h[n] = x[0][n] = random32();
+  void *dh = upload(h, sizeof h), *df = upload(&zero, 4);
+  int steps = STEPS;
+  simt_launch shape = {{BLOCKS, 1, 1}, {32, 1, 1}, {1, 1, 1}, 0, 1};
+  if (bug) return RUN("grid_warps", shape, ARG(dh), ARG(df), ARG(steps), ARG(bug));
+  OK(RUN("grid_warps", shape, ARG(dh), ARG(df), ARG(steps), ARG(bug)));
+  for (int t = 0; t < STEPS; t++)
+    for (int n = 0; n < COUNT; n++) x[(t + 1) % 2][n] = 3 * x[t % 2][n] + x[t % 2][(n + 33) % COUNT] + (unsigned)t;
+  CHECK(!memcmp((const unsigned *)host(dh, sizeof h) + STEPS % 2 * COUNT, x[STEPS % 2], sizeof x[0]), "values");
+  return 0;
+}
+static int test_grid_warps(void) { return grid_warps(RIGHT); }
+static int bug_lanes_not_released(void) { return grid_warps(NO_RELEASE); }
+static int bug_lanes_not_told(void) { return grid_warps(NO_ACQUIRE); }
 static int test_grid_halves(void) {
   void *h = device(2 * N);
   simt_launch shape = {{BLOCKS, 1, 1}, {THREADS, 1, 1}, {1, 1, 1}, 0, 1};
@@ -210,11 +228,11 @@ MBARRIER_BUG(bulk_no_wait, bulk_load, M_NO_WAIT)
 MBARRIER_BUG(bulk_short, bulk_load, M_SHORT)
 
 static const test tests[] = {
-  T(grid_forms), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(bulk_load),
+  T(grid_forms), T(grid_warps), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(bulk_load),
   BUG(bug_counter_not_released, "racecheck"), BUG(bug_counter_no_fence, "racecheck"), BUG(bug_counter_no_acquire, "racecheck"),
   BUG(bug_counter_no_fence_behind, "racecheck"), BUG(bug_nobody_fences, "racecheck"), BUG(bug_flag_not_released, "racecheck"),
   BUG(bug_flag_no_acquire, "racecheck"), BUG(bug_flag_no_fence, "racecheck"), BUG(bug_flag_plain, "racecheck"),
-  BUG(bug_no_block_barrier, "racecheck"), BUG(bug_fence_of_block, "racecheck"), BUG(bug_no_grid_barrier, "racecheck"),
+  BUG(bug_no_block_barrier, "racecheck"), BUG(bug_lanes_not_released, "racecheck"), BUG(bug_lanes_not_told, "racecheck"), BUG(bug_fence_of_block, "racecheck"), BUG(bug_no_grid_barrier, "racecheck"),
   BUG(bug_in_place, "racecheck"), BUG(bug_read_only_path, "read-only path"), BUG(bug_one_absent, "hang"),
   BUG(bug_cluster_no_start, "may not have begun"), BUG(bug_cluster_no_end, "may still use its shared memory|which has ended"),
   BUG(bug_cluster_end, "may still use its shared memory"),
