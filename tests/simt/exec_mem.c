@@ -137,7 +137,7 @@ static __attribute__((noinline)) block *peer_at(warp *w, const insn *i, int lane
                 (unsigned long long)offset, (unsigned)rank, peer->done ? ", which has ended" : ": out of bounds");
     return NULL;
   }
-  race_peer(w, i, lane, peer);
+  race_peer(w, i, lane, peer, access);
   return peer;
 }
 static inline block *shared_owner(warp *w, const insn *i, int lane, uint64_t *at, uint32_t bytes, int access) {
@@ -693,9 +693,9 @@ static void mbarrier_settle(mbarrier *m, block *owner, uint64_t at) {
 }
 
 /* The block that an mbarrier's address means, and in *at the offset there. Gives the launch up after a report. */
-static block *mbarrier_owner(warp *w, const insn *i, int lane, uint64_t *at) {
+static block *mbarrier_owner(warp *w, const insn *i, int lane, uint64_t *at, int access) {
   if (*at >= SHARED_WINDOW) *at -= SHARED_WINDOW;
-  block *b = shared_owner(w, i, lane, at, 8, ACCESS_ATOMIC);
+  block *b = shared_owner(w, i, lane, at, 8, access);
   if (b && *at + 8 <= b->shared_bytes && !(*at & 7)) return b;
   if (b) exec_report(w, i, lane, "memcheck", "mbarrier at shared offset 0x%llx", (unsigned long long)*at);
   exec_abort(w);
@@ -713,18 +713,24 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
   uint64_t at[MAX_LANES];
   addresses(w, i, mask, at);
   if (i->op == MB_COPY_ARRIVE) finish_copies(w, mask, ~0u);
-  bool arrives = i->op == MB_ARRIVE || i->op == MB_ARRIVE_EXPECT || i->op == MB_ARRIVE_DROP || i->op == MB_COPY_ARRIVE;
-  clock_vector *now = arrives && !i->type2 ? race_release(w, mask) : NULL;
+  block *owner[MAX_LANES];
+  bool touches = i->op == MB_INIT || i->op == MB_INVAL, tests = i->op == MB_TEST || i->op == MB_TRY;
   EACH_LANE(mask, lane) {
+    block *b = owner[lane] = mbarrier_owner(w, i, (int)lane, &at[lane], ACCESS_ATOMIC);
     uint64_t a = at[lane];
-    block *b = mbarrier_owner(w, i, (int)lane, &a);
-    if (b != w->block && (i->op == MB_INIT || i->op == MB_INVAL || i->op == MB_TEST || i->op == MB_TRY)) {
+    if (b != w->block && (touches || tests)) {
       exec_report(w, i, (int)lane, "synccheck", "an mbarrier in another block's shared memory can only be arrived at");
       exec_abort(w);
     }
     if (i->op != MB_INIT && checks.init && !all_written(b->shared_shadow + a, 8)) report_uninitialized(w, i, (int)lane, "shared", a, 8, b->shared_shadow + a);
     if (i->op == MB_INIT) set_written(b->shared_shadow + a, 8);
-    race_shared(w, i, (int)lane, b, (uint32_t)a, 8, i->op == MB_INIT || i->op == MB_INVAL ? ACCESS_WRITE : ACCESS_ATOMIC);
+    race_shared(w, i, (int)lane, b, (uint32_t)a, 8, touches ? ACCESS_WRITE : ACCESS_ATOMIC);
+  }
+  bool arrives = i->op == MB_ARRIVE || i->op == MB_ARRIVE_EXPECT || i->op == MB_ARRIVE_DROP || i->op == MB_COPY_ARRIVE;
+  clock_vector *now = arrives && !i->type2 ? race_release(w, mask) : NULL; /* the arrival itself too */
+  EACH_LANE(mask, lane) {
+    block *b = owner[lane];
+    uint64_t a = at[lane];
     mbarrier m, before;
     memcpy(&m, b->shared + a, 8);
     before = m;
@@ -775,7 +781,7 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
 
 /* Bytes that the block's copy engine has moved, counted by the mbarrier at this address. */
 static block *complete_transaction(warp *w, const insn *i, int lane, uint64_t at, uint32_t bytes) {
-  block *b = mbarrier_owner(w, i, lane, &at);
+  block *b = mbarrier_owner(w, i, lane, &at, ACCESS_ATOMIC | ACCESS_BULK);
   mbarrier m;
   memcpy(&m, b->shared + at, 8);
   m.transactions -= (int32_t)bytes;

@@ -196,6 +196,18 @@ static int hand_on(const char *kernel, unsigned size, int bug) {
 }
 static int mbarrier_cluster(int bug) { return hand_on("mbarrier_cluster", 2, bug); }
 static int async_ring(int bug) { return hand_on("async_ring", 4, bug); }
+static int async_end(int bug) {
+  enum { B = 8, C = 4 };
+  if (!simt_module_function(module, "async_end")) return SKIPPED;
+  void *dy = device(B * 128);
+  simt_launch shape = {{B, 1, 1}, {32, 1, 1}, {C, 1, 1}, 0, 0};
+  if (bug) return RUN("async_end", shape, ARG(dy), ARG(bug));
+  OK(RUN("async_end", shape, ARG(dy), ARG(bug)));
+  for (unsigned b = 0; b < B; b++)
+    for (unsigned t = 0; t < 32; t++)
+      CHECK(((const unsigned *)host(dy, B * 128))[b * 32 + t] == (b / C * C + (b + C - 1) % C) * 32 + 31 - t, "block %u thread %u", b, t);
+  return 0;
+}
 static int bulk_load(int bug) {
   enum { COUNT = 200 };
   unsigned x[COUNT];
@@ -212,6 +224,7 @@ static int bulk_load(int bug) {
 static int test_mbarrier_ring(void) { return mbarrier_ring(M_RIGHT); }
 static int test_mbarrier_cluster(void) { return mbarrier_cluster(M_RIGHT); }
 static int test_async_ring(void) { return async_ring(M_RIGHT); }
+static int test_async_end(void) { return async_end(M_RIGHT); }
 static int test_bulk_load(void) { return bulk_load(M_RIGHT); }
 #define MBARRIER_BUG(name, kernel, bug) static int bug_##name(void) { return kernel(bug); }
 MBARRIER_BUG(mbarrier_parity, mbarrier_ring, M_PARITY)
@@ -224,11 +237,12 @@ MBARRIER_BUG(mbarrier_peer_init, mbarrier_cluster, M_NO_INIT_BARRIER)
 MBARRIER_BUG(mbarrier_peer_test, mbarrier_cluster, M_REMOTE_WAIT)
 MBARRIER_BUG(async_no_wait, async_ring, M_NO_WAIT)
 MBARRIER_BUG(async_other_mbarrier, async_ring, M_REMOTE_WAIT)
+MBARRIER_BUG(async_end_no_wait, async_end, M_NO_WAIT)
 MBARRIER_BUG(bulk_no_wait, bulk_load, M_NO_WAIT)
 MBARRIER_BUG(bulk_short, bulk_load, M_SHORT)
 
 static const test tests[] = {
-  T(grid_forms), T(grid_warps), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(bulk_load),
+  T(grid_forms), T(grid_warps), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(bulk_load),
   BUG(bug_counter_not_released, "racecheck"), BUG(bug_counter_no_fence, "racecheck"), BUG(bug_counter_no_acquire, "racecheck"),
   BUG(bug_counter_no_fence_behind, "racecheck"), BUG(bug_nobody_fences, "racecheck"), BUG(bug_flag_not_released, "racecheck"),
   BUG(bug_flag_no_acquire, "racecheck"), BUG(bug_flag_no_fence, "racecheck"), BUG(bug_flag_plain, "racecheck"),
@@ -243,7 +257,8 @@ static const test tests[] = {
   BUG(bug_mbarrier_parity, "racecheck|hang"), BUG(bug_mbarrier_no_wait, "racecheck"), BUG(bug_mbarrier_too_many, "more arrivals"),
   BUG(bug_mbarrier_invalid, "initcheck"), BUG(bug_mbarrier_peer_no_wait, "racecheck"), BUG(bug_mbarrier_peer_scope, "racecheck"),
   BUG(bug_mbarrier_peer_init, "racecheck"), BUG(bug_mbarrier_peer_test, "can only be arrived at"), BUG(bug_async_no_wait, "by the copy engine of block"),
-  BUG(bug_async_other_mbarrier, "an mbarrier of another"), BUG(bug_bulk_no_wait, "by the copy engine"),
+  BUG(bug_async_other_mbarrier, "an mbarrier of another"), BUG(bug_async_end_no_wait, "may still use its shared memory|which has ended"),
+  BUG(bug_bulk_no_wait, "by the copy engine"),
   BUG(bug_bulk_short, "hang"),
 };
 
