@@ -2,6 +2,7 @@
 // does: through global memory with hand-written grid barriers, through distributed shared memory with cluster barriers and
 // with mbarriers. Each kernel takes the number of a planted bug; 0 is the right program. Compiled for sm_80 and sm_90.
 #include <cooperative_groups.h>
+#include <cuda_fp16.h>
 namespace cg = cooperative_groups;
 #define K extern "C" __global__ void
 
@@ -78,7 +79,10 @@ K grid_warps(unsigned *h, unsigned *flags, int steps, int bug) {
       add_release(flags);
       while (load_acquire(flags) < (t + 1) * gridDim.x) __nanosleep(20);
     }
-    if (bug != NO_ACQUIRE) __syncwarp();
+    if (bug != NO_ACQUIRE) { __syncwarp(); continue; }
+    // The others do go on later, but nothing that they acquire says so.
+    volatile unsigned *told = flags + 1 + blockIdx.x;
+    if (threadIdx.x == 0) *told = t + 1; else while (*told <= t) __nanosleep(20);
   }
 }
 // Neighbours of two bytes: no race, whoever writes the other half of the word.
@@ -293,5 +297,51 @@ K bulk_load(const unsigned *x, unsigned *y, int n, int bug) {
   }
   if (bug == M_NO_WAIT) __syncthreads(); else mb_wait(&full, 0);
   for (int i = threadIdx.x; i < n; i += blockDim.x) y[i] = s[n - 1 - i];
+}
+
+// ---- all of it together: a recurrent layer kept in registers ----------------------------------------------------------
+// h (64 units, batch of 8), a cluster of 4 blocks of one warp. Each holds the 16 rows of R (64, 64) for its units as fragments,
+// multiplies them by h, which every block has whole in shared memory, adds x (steps, 64, 8), keeps three bits of the sum, and
+// stores them into all blocks' next h. One cluster barrier a step; R is read once.
+enum layer_bug { L_RIGHT, L_NO_BARRIER, L_NOT_TRANSPOSED, L_ONE_BUFFER };
+__device__ unsigned bits3(float a, float b) {
+  __half2 v = __floats2half2_rn((float)((int)a & 7), (float)((int)b & 7));
+  return *(unsigned *)&v;
+}
+K cluster_layer(const __half *r, const float *x, float *y, int steps, int bug) {
+  __shared__ __align__(16) __half h[2][64][8];
+  unsigned rank = cluster_rank(), t = threadIdx.x, row = 16 * rank + t / 4, pair = t % 4 * 2, a[4][4];
+  for (int k = 0; k < 4; k++)
+    for (int n = 0; n < 4; n++) a[k][n] = *(const unsigned *)&r[(row + n % 2 * 8) * 64 + k * 16 + n / 2 * 8 + pair];
+  for (int n = t; n < 64 * 4; n += 32) ((unsigned *)h[0])[n] = 0;
+  cluster_arrive(false);
+  cluster_wait();
+  for (int s = 0; s < steps; s++) {
+    int now = bug == L_ONE_BUFFER ? 0 : s % 2, then = bug == L_ONE_BUFFER ? 0 : (s + 1) % 2;
+    const float2 *at = (const float2 *)&x[(s * 64 + row) * 8 + pair];
+    float2 low = at[0], high = at[8 * 8 / 2];
+    float d[4] = {low.x, low.y, high.x, high.y};
+    for (int k = 0; k < 4; k += 2) {
+      unsigned b[4], from = shared_address(&h[now][k * 16 + t][0]);
+      if (bug == L_NOT_TRANSPOSED)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(from) : "memory");
+      else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(from) : "memory");
+      for (int n = 0; n < 2; n++)
+        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                     : "r"(a[k + n][0]), "r"(a[k + n][1]), "r"(a[k + n][2]), "r"(a[k + n][3]), "r"(b[2 * n]), "r"(b[2 * n + 1]));
+    }
+    unsigned upper = bits3(d[0], d[1]), lower = bits3(d[2], d[3]);
+    for (unsigned p = 0; p < 4; p++) {
+      store_peer(map(&h[then][row][pair], p), upper);
+      store_peer(map(&h[then][row + 8][pair], p), lower);
+    }
+    if (bug == L_NO_BARRIER) __syncwarp();
+    else { cluster_arrive(false); cluster_wait(); }
+  }
+  const __half *last = &h[bug == L_ONE_BUFFER ? 0 : steps % 2][16 * rank][0];
+  for (int n = t; n < 16 * 8; n += 32) y[rank * 128 + n] = __half2float(last[n]);
+  if (bug == L_NO_BARRIER) { cluster_arrive(false); cluster_wait(); }
 }
 #endif

@@ -36,9 +36,9 @@ static int test_grid_forms(void) {
 static int grid_warps(int bug) {
   static unsigned h[2 * BLOCKS * 32], x[2][BLOCKS * 32];
   enum { COUNT = BLOCKS * 32 };
-  unsigned zero = 0;
+  unsigned flags[1 + BLOCKS] = {0};
   for (int n = 0; n < COUNT; n++) h[n] = x[0][n] = random32();
-  void *dh = upload(h, sizeof h), *df = upload(&zero, 4);
+  void *dh = upload(h, sizeof h), *df = upload(flags, sizeof flags);
   int steps = STEPS;
   simt_launch shape = {{BLOCKS, 1, 1}, {32, 1, 1}, {1, 1, 1}, 0, 1};
   if (bug) return RUN("grid_warps", shape, ARG(dh), ARG(df), ARG(steps), ARG(bug));
@@ -241,8 +241,47 @@ MBARRIER_BUG(async_end_no_wait, async_end, M_NO_WAIT)
 MBARRIER_BUG(bulk_no_wait, bulk_load, M_NO_WAIT)
 MBARRIER_BUG(bulk_short, bulk_load, M_SHORT)
 
+/* ---- a layer --------------------------------------------------------------------------------------------------------- */
+enum { L_RIGHT, L_NO_BARRIER, L_NOT_TRANSPOSED, L_ONE_BUFFER };
+static int cluster_layer(int bug) {
+  enum { H = 64, B = 8, S = 5 };
+  static uint16_t r[H * H];
+  static float x[S * H * B];
+  static int weight[H * H], h[2][H][B];
+  int steps = S, differ = 0;
+  if (!simt_module_function(module, "cluster_layer")) return SKIPPED;
+  for (int n = 0; n < H * H; n++) r[n] = half_bits((float)(weight[n] = (int)(random32() % 3) - 1));
+  for (int n = 0; n < S * H * B; n++) x[n] = (float)(int)(random32() % 16);
+  void *dr = upload(r, sizeof r), *dx = upload(x, sizeof x), *dy = device(H * B * 4);
+  simt_launch shape = {{4, 1, 1}, {32, 1, 1}, {4, 1, 1}, 0, 0};
+  int result = RUN("cluster_layer", shape, ARG(dr), ARG(dx), ARG(dy), ARG(steps), ARG(bug));
+  if (bug == L_NO_BARRIER || bug == L_ONE_BUFFER) return result;
+  OK(result);
+  memset(h, 0, sizeof h);
+  for (int s = 0; s < S; s++)
+    for (int j = 0; j < H; j++)
+      for (int n = 0; n < B; n++) {
+        int sum = (int)x[(s * H + j) * B + n];
+        for (int k = 0; k < H; k++) sum += weight[j * H + k] * h[s % 2][k][n];
+        h[(s + 1) % 2][j][n] = sum & 7;
+      }
+  for (int j = 0; j < H * B; j++) differ += ((const float *)host(dy, H * B * 4))[j] != (float)h[S % 2][j / B][j % B];
+  if (bug) { CHECK(differ > H * B / 4, "only %d values are wrong", differ); return 0; }
+  CHECK(!differ, "%d values are wrong", differ);
+  CHECK(counters.global_load_bytes == sizeof r + sizeof x, "%llu bytes loaded", (unsigned long long)counters.global_load_bytes);
+  CHECK(counters.cluster_barriers == S + 1 && counters.barriers == 0 && counters.atomics == 0, "%llu cluster barriers", (unsigned long long)counters.cluster_barriers);
+  CHECK(counters.mma == S * 4 * 4 && counters.cluster_stores == S * 4 * 3 * 64, "%llu mma", (unsigned long long)counters.mma);
+  CHECK(other_seed() || counters.shared_bank_conflicts == 0, "%llu bank conflicts", (unsigned long long)counters.shared_bank_conflicts);
+  return 0;
+}
+static int test_cluster_layer(void) { return cluster_layer(L_RIGHT); }
+static int test_cluster_layer_wrong_fragment(void) { return cluster_layer(L_NOT_TRANSPOSED); }
+static int bug_layer_no_barrier(void) { return cluster_layer(L_NO_BARRIER); }
+static int bug_layer_one_buffer(void) { return cluster_layer(L_ONE_BUFFER); }
+
 static const test tests[] = {
   T(grid_forms), T(grid_warps), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(bulk_load),
+  T(cluster_layer), T(cluster_layer_wrong_fragment), BUG(bug_layer_no_barrier, "racecheck"), BUG(bug_layer_one_buffer, "racecheck"),
   BUG(bug_counter_not_released, "racecheck"), BUG(bug_counter_no_fence, "racecheck"), BUG(bug_counter_no_acquire, "racecheck"),
   BUG(bug_counter_no_fence_behind, "racecheck"), BUG(bug_nobody_fences, "racecheck"), BUG(bug_flag_not_released, "racecheck"),
   BUG(bug_flag_no_acquire, "racecheck"), BUG(bug_flag_no_fence, "racecheck"), BUG(bug_flag_plain, "racecheck"),
