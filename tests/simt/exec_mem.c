@@ -785,7 +785,7 @@ static block *complete_transaction(warp *w, const insn *i, int lane, uint64_t at
   mbarrier m;
   memcpy(&m, b->shared + at, 8);
   m.transactions -= (int32_t)bytes;
-  race_mbarrier_transfer(w, b, shared_key(b, at));
+  race_mbarrier_transfer(w, shared_key(b, at));
   mbarrier_settle(&m, b, at);
   memcpy(b->shared + at, &m, 8);
   return b;
@@ -796,27 +796,48 @@ static uint64_t copy_address(warp *w, const insn *i, int lane, int n) {
   return (c->narrow[n] ? ((uint32_t *)COLUMN(w, i->o[n]))[lane] : ((uint64_t *)COLUMN(w, i->o[n]))[lane]) + (uint64_t)c->offset[n];
 }
 
-/* Bulk copies are done at once, sixteen bytes at a time, and then count against the mbarrier's transactions. */
+/* To one destination, sixteen bytes at a time. */
+static void move_bulk(warp *w, const insn *i, int lane, uint64_t to_at, uint64_t from_at, uint32_t size) {
+  const bulk_copy *c = i->aux;
+  for (uint32_t n = 0; n < size; n += 16) {
+    char data[16];
+    const char *from = exec_resolve(w, i, lane, c->space[1], from_at + n, 16, ACCESS_READ | ACCESS_BULK);
+    if (!from) exec_abort(w);
+    memcpy(data, from, 16);
+    char *to = exec_resolve(w, i, lane, c->space[0], to_at + n, 16, ACCESS_WRITE | ACCESS_BULK);
+    if (!to) exec_abort(w);
+    memcpy(to, data, 16);
+  }
+}
+
+/* The same place in the shared memory of the block of this rank. */
+static uint64_t in_block(uint64_t at, uint32_t rank) {
+  return (at & ((1u << CLUSTER_SHIFT) - 1)) + ((uint64_t)(rank + 1) << CLUSTER_SHIFT);
+}
+
+/* Bulk copies are done at once, and then count against the mbarrier's transactions; multicast ones in each of the blocks. */
 void run_bulk_copy(warp *w, const insn *i, uint32_t mask) {
   const bulk_copy *c = i->aux;
-  const uint32_t *size = COLUMN(w, i->o[3]);
-  EACH_LANE(mask, lane) {
-    uint64_t to_at = copy_address(w, i, (int)lane, 0), from_at = copy_address(w, i, (int)lane, 1);
-    if (size[lane] % 16) { exec_report(w, i, (int)lane, "memcheck", "bulk copy of %u bytes: not a multiple of 16", size[lane]); exec_abort(w); }
-    for (uint32_t n = 0; n < size[lane]; n += 16) {
-      char data[16];
-      const char *from = exec_resolve(w, i, (int)lane, c->space[1], from_at + n, 16, ACCESS_READ | ACCESS_BULK);
-      if (!from) exec_abort(w);
-      memcpy(data, from, 16);
-      char *to = exec_resolve(w, i, (int)lane, c->space[0], to_at + n, 16, ACCESS_WRITE | ACCESS_BULK);
-      if (!to) exec_abort(w);
-      memcpy(to, data, 16);
+  const uint32_t *sizes = COLUMN(w, i->o[3]);
+  simt_counters *k = w->block->launch->counters;
+  EACH_LANE(mask, each) {
+    int lane = (int)each;
+    uint32_t size = sizes[lane];
+    uint64_t to = copy_address(w, i, lane, 0), from = copy_address(w, i, lane, 1), at = i->o[2] != NO_OPERAND ? copy_address(w, i, lane, 2) : 0;
+    if (size % 16) { exec_report(w, i, lane, "memcheck", "bulk copy of %u bytes: not a multiple of 16", size); exec_abort(w); }
+    if (i->o[4] != NO_OPERAND) {
+      uint32_t blocks = ((uint32_t *)COLUMN(w, i->o[4]))[lane] & 0xffff;
+      EACH_LANE(blocks, rank) {
+        move_bulk(w, i, lane, in_block(to, rank), from, size);
+        complete_transaction(w, i, lane, in_block(at, rank), size);
+      }
+    } else {
+      move_bulk(w, i, lane, to, from, size);
+      if (i->o[2] != NO_OPERAND) complete_transaction(w, i, lane, at, size);
     }
-    simt_counters *k = w->block->launch->counters;
-    if (c->space[1] == SP_GLOBAL) { k->global_loads++; k->global_load_bytes += size[lane]; k->global_sectors += size[lane] / 32; }
-    else if (c->space[0] == SP_GLOBAL) { k->global_stores++; k->global_store_bytes += size[lane]; k->global_sectors += size[lane] / 32; }
+    if (c->space[1] == SP_GLOBAL) { k->global_loads++; k->global_load_bytes += size; k->global_sectors += size / 32; }
+    else if (c->space[0] == SP_GLOBAL) { k->global_stores++; k->global_store_bytes += size; k->global_sectors += size / 32; }
     w->block->launch->memory_changes++;
-    if (i->o[2] != NO_OPERAND) complete_transaction(w, i, (int)lane, copy_address(w, i, (int)lane, 2), size[lane]);
   }
 }
 

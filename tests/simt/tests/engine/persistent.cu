@@ -299,6 +299,25 @@ K bulk_load(const unsigned *x, unsigned *y, int n, int bug) {
   for (int i = threadIdx.x; i < n; i += blockDim.x) y[i] = s[n - 1 - i];
 }
 
+// The first block of a cluster loads for all: the same bytes to the same place of each, counted by each block's mbarrier.
+K multicast(const unsigned *x, unsigned *y, int bug) {
+  __shared__ __align__(16) unsigned s[64];
+  __shared__ mbarrier full;
+  unsigned t = threadIdx.x;
+  if (t == 0) mb_init(&full, 1);
+  __syncwarp();
+  if (t == 0) mb_expect(&full, 256);
+  cluster_arrive(false);
+  cluster_wait();
+  if (t == 0 && cluster_rank() == 0)
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], 256, [%2], %3;"
+                 :: "r"(shared_address(s)), "l"(x), "r"(shared_address(&full)), "h"((unsigned short)(bug == M_SHORT ? 0x7 : 0xf)) : "memory");
+  if (bug == M_NO_WAIT) { cluster_arrive(false); cluster_wait(); } else mb_wait(&full, 0);
+  y[blockIdx.x * 64 + t] = s[t] + s[t + 32];
+  cluster_arrive(false);
+  cluster_wait();
+}
+
 // ---- all of it together: a recurrent layer kept in registers ----------------------------------------------------------
 // h (64 units, batch of 8), a cluster of 4 blocks of one warp. Each holds the 16 rows of R (64, 64) for its units as fragments,
 // multiplies them by h, which every block has whole in shared memory, adds x (steps, 64, 8), keeps three bits of the sum, and

@@ -208,6 +208,19 @@ static int async_end(int bug) {
       CHECK(((const unsigned *)host(dy, B * 128))[b * 32 + t] == (b / C * C + (b + C - 1) % C) * 32 + 31 - t, "block %u thread %u", b, t);
   return 0;
 }
+static int multicast(int bug) {
+  unsigned x[64];
+  if (!simt_module_function(module, "multicast")) return SKIPPED;
+  for (int n = 0; n < 64; n++) x[n] = random32();
+  void *dx = upload(x, sizeof x), *dy = device(4 * 256);
+  simt_launch shape = {{4, 1, 1}, {32, 1, 1}, {4, 1, 1}, 0, 0};
+  if (bug) return RUN("multicast", shape, ARG(dx), ARG(dy), ARG(bug));
+  OK(RUN("multicast", shape, ARG(dx), ARG(dy), ARG(bug)));
+  for (int b = 0; b < 4; b++)
+    for (int t = 0; t < 32; t++) CHECK(((const unsigned *)host(dy, 4 * 256))[b * 64 + t] == x[t] + x[t + 32], "block %d thread %d", b, t);
+  CHECK(counters.global_load_bytes == sizeof x, "%llu bytes loaded", (unsigned long long)counters.global_load_bytes);
+  return 0;
+}
 static int bulk_load(int bug) {
   enum { COUNT = 200 };
   unsigned x[COUNT];
@@ -225,6 +238,7 @@ static int test_mbarrier_ring(void) { return mbarrier_ring(M_RIGHT); }
 static int test_mbarrier_cluster(void) { return mbarrier_cluster(M_RIGHT); }
 static int test_async_ring(void) { return async_ring(M_RIGHT); }
 static int test_async_end(void) { return async_end(M_RIGHT); }
+static int test_multicast(void) { return multicast(M_RIGHT); }
 static int test_bulk_load(void) { return bulk_load(M_RIGHT); }
 #define MBARRIER_BUG(name, kernel, bug) static int bug_##name(void) { return kernel(bug); }
 MBARRIER_BUG(mbarrier_parity, mbarrier_ring, M_PARITY)
@@ -239,6 +253,8 @@ MBARRIER_BUG(async_no_wait, async_ring, M_NO_WAIT)
 MBARRIER_BUG(async_other_mbarrier, async_ring, M_REMOTE_WAIT)
 MBARRIER_BUG(async_end_no_wait, async_end, M_NO_WAIT)
 MBARRIER_BUG(bulk_no_wait, bulk_load, M_NO_WAIT)
+MBARRIER_BUG(multicast_no_wait, multicast, M_NO_WAIT)
+MBARRIER_BUG(multicast_short, multicast, M_SHORT)
 MBARRIER_BUG(bulk_short, bulk_load, M_SHORT)
 
 /* ---- a layer --------------------------------------------------------------------------------------------------------- */
@@ -280,7 +296,7 @@ static int bug_layer_no_barrier(void) { return cluster_layer(L_NO_BARRIER); }
 static int bug_layer_one_buffer(void) { return cluster_layer(L_ONE_BUFFER); }
 
 static const test tests[] = {
-  T(grid_forms), T(grid_warps), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(bulk_load),
+  T(grid_forms), T(grid_warps), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(bulk_load), T(multicast),
   T(cluster_layer), T(cluster_layer_wrong_fragment), BUG(bug_layer_no_barrier, "racecheck"), BUG(bug_layer_one_buffer, "racecheck"),
   BUG(bug_counter_not_released, "racecheck"), BUG(bug_counter_no_fence, "racecheck"), BUG(bug_counter_no_acquire, "racecheck"),
   BUG(bug_counter_no_fence_behind, "racecheck"), BUG(bug_nobody_fences, "racecheck"), BUG(bug_flag_not_released, "racecheck"),
@@ -298,7 +314,7 @@ static const test tests[] = {
   BUG(bug_mbarrier_peer_init, "racecheck"), BUG(bug_mbarrier_peer_test, "can only be arrived at"), BUG(bug_async_no_wait, "by the copy engine of block"),
   BUG(bug_async_other_mbarrier, "an mbarrier of another"), BUG(bug_async_end_no_wait, "may still use its shared memory|which has ended"),
   BUG(bug_bulk_no_wait, "by the copy engine"),
-  BUG(bug_bulk_short, "hang"),
+  BUG(bug_bulk_short, "hang"), BUG(bug_multicast_no_wait, "by the copy engine"), BUG(bug_multicast_short, "hang"),
 };
 
 int main(int argc, char **argv) { return run_tests(argc, argv, tests, sizeof tests / sizeof *tests); }
