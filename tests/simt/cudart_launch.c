@@ -27,6 +27,7 @@ static int occupancy(const simt_function_info *info, int threads, size_t dynamic
   if (threads < 1 || threads > info->max_threads_per_block || threads > 1024) return 0;
   int warps = (threads + 31) / 32;
   int registers = round_up(info->registers < 16 ? 16 : info->registers, 8);
+  if (info->register_limit) registers = least(registers, info->register_limit);
   registers = least(registers, least(255, 65536 / (warps * 32) / 8 * 8));
   int by_registers = 65536 / (round_up(registers * 32, 256) * warps);
   size_t reserved = m->cc >= 80 ? 1024 : 0;
@@ -68,9 +69,9 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const v
   attributes->maxDynamicSharedSizeBytes = (int)dynamic_limit(kernel, &info);
   attributes->preferredShmemCarveout = kernel->carveout;
   attributes->clusterDimMustBeSet = kernel->cluster_required;
-  attributes->requiredClusterWidth = kernel->cluster[0];
-  attributes->requiredClusterHeight = kernel->cluster[1];
-  attributes->requiredClusterDepth = kernel->cluster[2];
+  attributes->requiredClusterWidth = info.cluster[0] ? (int)info.cluster[0] : kernel->cluster[0];
+  attributes->requiredClusterHeight = info.cluster[0] ? (int)info.cluster[1] : kernel->cluster[1];
+  attributes->requiredClusterDepth = info.cluster[0] ? (int)info.cluster[2] : kernel->cluster[2];
   attributes->nonPortableClusterSizeAllowed = kernel->nonportable_cluster;
   RT_RETURN(cudaSuccess);
 }
@@ -86,9 +87,10 @@ static cudaError_t set_attribute(rt_kernel *kernel, const simt_function_info *in
     if (value < -1 || value > 100) return cudaErrorInvalidValue;
     kernel->carveout = value;
     return cudaSuccess;
-  case cudaFuncAttributeRequiredClusterWidth: kernel->cluster[0] = value; return cudaSuccess;
-  case cudaFuncAttributeRequiredClusterHeight: kernel->cluster[1] = value; return cudaSuccess;
-  case cudaFuncAttributeRequiredClusterDepth: kernel->cluster[2] = value; return cudaSuccess;
+  case cudaFuncAttributeRequiredClusterWidth: case cudaFuncAttributeRequiredClusterHeight: case cudaFuncAttributeRequiredClusterDepth:
+    if (info->cluster[0]) return cudaErrorNotPermitted; /* said when it was compiled */
+    kernel->cluster[id - cudaFuncAttributeRequiredClusterWidth] = value;
+    return cudaSuccess;
   case cudaFuncAttributeNonPortableClusterSizeAllowed: kernel->nonportable_cluster = value; return cudaSuccess;
   case cudaFuncAttributeClusterSchedulingPolicyPreference: kernel->cluster_policy = value; return cudaSuccess;
   default: return cudaErrorInvalidValue;
@@ -293,7 +295,9 @@ rt_work *rt_kernel_work(const void *function, dim3 grid, dim3 block, void **argu
   simt_launch launch = {{grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, {1, 1, 1}, shared, 0};
   for (int i = 0; i < 3; i++)
     if (kernel->cluster[i] > 0) launch.cluster[i] = (unsigned)kernel->cluster[i];
+  if (info.cluster[0]) memcpy(launch.cluster, info.cluster, sizeof launch.cluster);
   *error = apply_attributes(&launch, attributes, attribute_count);
+  if (!*error && info.cluster[0] && memcmp(launch.cluster, info.cluster, sizeof launch.cluster)) *error = cudaErrorInvalidClusterSize;
   if (!*error) *error = check_cluster(&launch, kernel);
   if (!*error && shared > dynamic_limit(kernel, &info)) *error = cudaErrorInvalidValue;
   if (*error) return NULL;

@@ -72,31 +72,6 @@ static inline void note_spin(warp *w) {
 }
 
 /* ---- global memory --------------------------------------------------------------------------------------------------- */
-/* Global race records, two words per 4 bytes: last write and last read, as launch << 32 | sync epoch... kept simple: a
- * record is valid when its launch matches; it names the block and whether the access was atomic. */
-static void race_global(warp *w, const insn *i, int lane, uint64_t at, uint32_t bytes, int access) {
-  launch_state *l = w->block->launch;
-  if (access & ACCESS_STRONG) { /* releases and acquires order blocks: start a new epoch for this block */
-    w->block->epoch++;
-    if (!(access & ACCESS_ATOMIC)) return;
-  }
-  uint64_t *r = memory_race_shadow(at & ~3ull);
-  uint64_t tag = (l->id & 0xffff) << 48 | (uint64_t)(w->block->linear & 0xffffff) << 24 | 1 | ((access & ACCESS_ATOMIC) ? 2 : 0);
-  for (uint32_t n = 0; n < (bytes + 3) / 4; n++, r += 2) {
-    bool write = access & (ACCESS_WRITE | ACCESS_ATOMIC);
-    for (int k = 0; k < (write ? 2 : 1); k++) {
-      uint64_t o = r[k];
-      if (!(o & 1) || o >> 48 != tag >> 48 || (o ^ tag) >> 24 == 0) continue;
-      if ((o & 2) && (tag & 2)) continue;
-      /* any synchronisation by this block since the launch began may have ordered the two: say nothing then */
-      if (w->block->epoch) continue;
-      exec_report(w, i, lane, "racecheck", "global memory at 0x%llx: this %s races with a %s by block %u (linear)", (unsigned long long)at,
-                  verb(access), k ? "read" : "write", (unsigned)((o >> 24) & 0xffffff));
-    }
-    r[write ? 0 : 1] = tag;
-  }
-}
-
 static __attribute__((noinline)) char *global_slow(warp *w, const insn *i, int lane, uint64_t at, uint32_t bytes, int access, uint32_t align) {
   allocation *a = memory_lookup(at);
   bool live = a && (a->state == ALLOC_LIVE || a->state == ALLOC_GLOBAL);
@@ -138,29 +113,41 @@ static inline char *global_at(warp *w, const insn *i, int lane, uint64_t at, uin
       report_uninitialized(w, i, lane, "global", at, bytes, s);
     if (access & (ACCESS_WRITE | ACCESS_ATOMIC)) set_written(s, bytes);
   } else if (access & (ACCESS_WRITE | ACCESS_ATOMIC)) set_written((uint8_t *)(at + (uint64_t)memory_shadow_delta), bytes);
-  if (checks.global_race) race_global(w, i, lane, at, bytes, access);
+  if (w->block->launch->global_race) race_global(w, i, lane, at, bytes, access);
   return p;
 }
 
 /* ---- shared and local memory ------------------------------------------------------------------------------------------- */
-static inline char *shared_at(warp *w, const insn *i, int lane, uint64_t at, uint32_t bytes, int access) {
-  block *b = w->block;
-  if (__builtin_expect(at >> CLUSTER_SHIFT, 0) && at >> CLUSTER_SHIFT <= 16 && b->cluster_peers[(at >> CLUSTER_SHIFT) - 1]) {
-    block *peer = b->cluster_peers[(at >> CLUSTER_SHIFT) - 1];
-    at &= (1u << CLUSTER_SHIFT) - 1;
-    if (peer != b) {
-      if (at + bytes > peer->shared_bytes || peer->done) {
-        exec_report(w, i, lane, "memcheck", "%s of %u bytes at offset 0x%llx of another block's shared memory%s", verb(access), bytes,
-                    (unsigned long long)at, peer->done ? ", which has ended" : ": out of bounds");
-        return NULL;
-      }
-      if (checks.init && (access & ACCESS_READ) && !all_written(peer->shared_shadow + at, bytes))
-        report_uninitialized(w, i, lane, "shared", at, bytes, peer->shared_shadow + at);
-      if (access & (ACCESS_WRITE | ACCESS_ATOMIC)) set_written(peer->shared_shadow + at, bytes);
-      return peer->shared + at;
-    }
+/* The block whose shared memory an address means, and in *at the offset there; NULL after a report. */
+static __attribute__((noinline)) block *peer_at(warp *w, const insn *i, int lane, uint64_t *at, uint32_t bytes, int access) {
+  uint64_t rank = (*at >> CLUSTER_SHIFT) - 1, offset = *at & ((1u << CLUSTER_SHIFT) - 1);
+  const unsigned *c = w->block->launch->shape->cluster;
+  block *peer = rank < 16 ? w->block->cluster_peers[rank] : NULL;
+  if (!peer && rank < 16)
+    exec_report(w, i, lane, "memcheck", "%s of %u bytes of shared memory of block rank %u in a cluster of %u blocks", verb(access), bytes,
+                (unsigned)rank, c[0] * c[1] * c[2]);
+  else if (!peer)
+    exec_report(w, i, lane, "memcheck", "%s of %u bytes at shared offset 0x%llx, out of bounds: the block has %u bytes", verb(access), bytes,
+                (unsigned long long)*at, w->block->shared_bytes);
+  if (!peer) return NULL;
+  *at = offset;
+  if (peer == w->block) return peer;
+  if (peer->done || offset + bytes > peer->shared_bytes) {
+    exec_report(w, i, lane, "memcheck", "%s of %u bytes at offset 0x%llx of the shared memory of block rank %u%s", verb(access), bytes,
+                (unsigned long long)offset, (unsigned)rank, peer->done ? ", which has ended" : ": out of bounds");
+    return NULL;
   }
-  if (__builtin_expect(at + bytes > b->shared_bytes || at + bytes < at, 0)) {
+  race_peer(w, i, lane, peer, access);
+  return peer;
+}
+static inline block *shared_owner(warp *w, const insn *i, int lane, uint64_t *at, uint32_t bytes, int access) {
+  return __builtin_expect(*at >> CLUSTER_SHIFT, 0) ? peer_at(w, i, lane, at, bytes, access) : w->block;
+}
+
+static inline char *shared_at(warp *w, const insn *i, int lane, uint64_t at, uint32_t bytes, int access) {
+  block *b = shared_owner(w, i, lane, &at, bytes, access);
+  if (!b) return NULL;
+  if (__builtin_expect(at + bytes > b->shared_bytes, 0)) {
     exec_report(w, i, lane, "memcheck", "%s of %u bytes at shared offset 0x%llx, out of bounds: the block has %u bytes", verb(access), bytes,
                 (unsigned long long)at, b->shared_bytes);
     return NULL;
@@ -169,8 +156,23 @@ static inline char *shared_at(warp *w, const insn *i, int lane, uint64_t at, uin
   uint8_t *s = b->shared_shadow + at;
   if ((access & (ACCESS_READ | ACCESS_ATOMIC)) && checks.init && !all_written(s, bytes)) report_uninitialized(w, i, lane, "shared", at, bytes, s);
   if (access & (ACCESS_WRITE | ACCESS_ATOMIC)) set_written(s, bytes);
-  if (b->shared_race && b->n_threads > 1) race_shared(w, i, lane, (uint32_t)at, bytes, access);
+  if (b->shared_race) race_shared(w, i, lane, b, (uint32_t)at, bytes, access);
   return b->shared + at;
+}
+
+/* What a flag at these addresses is known by: see race_strong_write. */
+static uint64_t shared_key(const block *b, uint64_t offset) { return SHARED_WINDOW + ((uint64_t)b->slot << CLUSTER_SHIFT) + offset; }
+static void sync_keys(warp *w, const insn *i, const uint64_t *at, uint32_t mask, uint64_t *keys) {
+  const launch_state *l = w->block->launch;
+  EACH_LANE(mask, lane) {
+    uint64_t a = at[lane];
+    bool shared = i->space == SP_SHARED || (i->space == SP_GENERIC && a - SHARED_WINDOW < WINDOW_BYTES);
+    if (shared) {
+      if (a >= SHARED_WINDOW) a -= SHARED_WINDOW;
+      uint64_t rank = a >> CLUSTER_SHIFT;
+      keys[lane] = shared_key(rank ? w->block->cluster_peers[rank - 1] : w->block, a & ((1u << CLUSTER_SHIFT) - 1));
+    } else keys[lane] = l->global_race && memory_in_arena(a) ? a : 0;
+  }
 }
 
 /* The compiler may load a local variable before it is known to be wanted, and select afterwards. */
@@ -246,18 +248,37 @@ static uint32_t bank_conflicts(const uint64_t *at, uint32_t mask, uint32_t bytes
   uint32_t group = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8, total = 0;
   for (uint32_t first = 0; first < MAX_LANES; first += group) {
     uint32_t part = mask & (group == 32 ? ~0u : ((1u << group) - 1) << first), most = 1;
-    uint32_t words[MAX_LANES][8], count[MAX_LANES] = {0};
+    uint32_t words[32][MAX_LANES], count[32] = {0}; /* of each bank: a lane has at most one word there */
     EACH_LANE(part, lane)
       for (uint32_t b = 0; b < bytes; b += 4) {
         uint32_t word = (uint32_t)(at[lane] + b) >> 2, bank = word & 31, k = 0;
-        while (k < count[bank] && k < 8 && words[bank][k] != word) k++;
-        if (k < count[bank] && k < 8) continue;
-        if (count[bank] < 8) words[bank][count[bank]] = word;
-        if (++count[bank] > most) most = count[bank];
+        while (k < count[bank] && words[bank][k] != word) k++;
+        if (k < count[bank]) continue;
+        words[bank][count[bank]++] = word;
+        if (count[bank] > most) most = count[bank];
       }
     total += most - 1;
   }
   return total;
+}
+
+void count_shared(warp *w, const uint64_t *at, uint32_t mask, uint32_t bytes, bool store) {
+  simt_counters *c = w->block->launch->counters;
+  uint32_t lanes = (uint32_t)__builtin_popcount(mask), first = (uint32_t)__builtin_ctz(mask);
+  uint64_t rank = (at[first] & (WINDOW_BYTES - 1)) >> CLUSTER_SHIFT;
+  if (rank && rank - 1 != w->block->cluster_rank) { /* banks of another multiprocessor */
+    if (store) c->cluster_stores += lanes;
+    else c->cluster_loads += lanes;
+    return;
+  }
+  if (store) c->shared_stores += lanes;
+  else c->shared_loads += lanes;
+  bool plain = true; /* neighbours or all the same: no conflict */
+  uint64_t step = mask & (mask - 1) ? at[31 - __builtin_clz(mask)] - at[first] : 0;
+  if (step != 0) {
+    EACH_LANE(mask, lane) plain &= at[lane] - at[first] == (uint64_t)(lane - first) * bytes;
+  } else EACH_LANE(mask, lane) plain &= at[lane] == at[first];
+  if (!plain) c->shared_bank_conflicts += bank_conflicts(at, mask, bytes);
 }
 
 static void count_access(warp *w, const insn *i, const uint64_t *at, uint32_t mask, uint32_t bytes, bool store) {
@@ -273,14 +294,7 @@ static void count_access(warp *w, const insn *i, const uint64_t *at, uint32_t ma
     else { c->global_loads += lanes; c->global_load_bytes += (uint64_t)lanes * bytes; }
     c->global_sectors += distinct_sectors(at, mask);
   } else if (space == SP_SHARED) {
-    if (store) c->shared_stores += lanes;
-    else c->shared_loads += lanes;
-    bool plain = true; /* neighbours or all the same: no conflict */
-    uint64_t step = mask & (mask - 1) ? at[31 - __builtin_clz(mask)] - at[first] : 0;
-    if (step != 0) {
-      EACH_LANE(mask, lane) plain &= at[lane] - at[first] == (uint64_t)(lane - first) * bytes;
-    } else EACH_LANE(mask, lane) plain &= at[lane] == at[first];
-    if (!plain) c->shared_bank_conflicts += bank_conflicts(at, mask, bytes);
+    count_shared(w, at, mask, bytes, store);
   } else if (space == SP_LOCAL) c->local_bytes += (uint64_t)lanes * bytes;
 }
 
@@ -330,7 +344,7 @@ static inline void get_element(warp *w, const insn *i, int32_t o, uint32_t lane,
 
 /* The commonest case: a full warp, one element each, neighbours in memory, inside one allocation. */
 static inline char *whole_row(warp *w, const insn *i, const uint64_t *at, uint32_t mask, uint32_t bytes, bool store) {
-  if (mask != ~0u || i->vec != 1 || (i->space != SP_GLOBAL && i->space != SP_GENERIC) || i->size != i->wide || checks.global_race || (i->flags & F_STRONG)) return NULL;
+  if (mask != ~0u || i->vec != 1 || (i->space != SP_GLOBAL && i->space != SP_GENERIC) || i->size != i->wide || w->block->launch->global_race || (i->flags & F_STRONG)) return NULL;
   if (at[0] < w->cache_base || at[0] + 32 * bytes > w->cache_end || w->cache_generation != memory_generation || at[0] & (bytes - 1)) return NULL;
   for (uint32_t l = 1; l < MAX_LANES; l++)
     if (at[l] != at[0] + l * bytes) return NULL;
@@ -349,6 +363,10 @@ static inline char *whole_row(warp *w, const insn *i, const uint64_t *at, uint32
   return (char *)(at[0] + (uint64_t)w->cache_alias);
 }
 
+static inline int strength(const insn *i) {
+  return (i->flags & F_STRONG ? ACCESS_STRONG : 0) | (i->scope == SCOPE_BLOCK ? ACCESS_BLOCK_SCOPE : 0);
+}
+
 void run_load(warp *w, const insn *i, uint32_t mask) {
   uint64_t at[MAX_LANES];
   uint32_t bytes = (uint32_t)i->size * i->vec;
@@ -359,7 +377,7 @@ void run_load(warp *w, const insn *i, uint32_t mask) {
     return;
   }
   count_access(w, i, at, mask, bytes, false);
-  int access = ACCESS_READ | (i->flags & F_STRONG ? ACCESS_STRONG : 0);
+  int access = ACCESS_READ | strength(i);
   bool bad = false;
   if (i->flags & F_STRONG) note_spin(w);
   EACH_LANE(mask, lane) {
@@ -368,6 +386,11 @@ void run_load(warp *w, const insn *i, uint32_t mask) {
     for (uint32_t n = 0; n < i->list_count; n++) put_element(w, i, i->list[n], lane, p + n * i->size);
   }
   if (bad) give_up(w);
+  if (!(i->flags & F_STRONG)) return;
+  uint64_t keys[MAX_LANES];
+  sync_keys(w, i, at, mask, keys);
+  w->block->launch->counters->flag_reads += (uint32_t)__builtin_popcount(mask);
+  race_strong_read(w, keys, mask, i->scope, i->flags & F_ACQUIRE);
 }
 
 void run_store(warp *w, const insn *i, uint32_t mask) {
@@ -381,7 +404,7 @@ void run_store(warp *w, const insn *i, uint32_t mask) {
     return;
   }
   if (i->space != SP_FUNC_PARAM) count_access(w, i, at, mask, bytes, true);
-  int access = ACCESS_WRITE | (i->flags & F_STRONG ? ACCESS_STRONG : 0);
+  int access = ACCESS_WRITE | strength(i);
   bool bad = false;
   EACH_LANE(mask, lane) {
     char *p = exec_resolve(w, i, (int)lane, i->space, at[lane], bytes, access);
@@ -389,14 +412,19 @@ void run_store(warp *w, const insn *i, uint32_t mask) {
     for (uint32_t n = 0; n < i->list_count; n++) get_element(w, i, i->list[n], lane, p + n * i->size);
   }
   if (bad) give_up(w);
+  if (!(i->flags & F_STRONG)) return;
+  uint64_t keys[MAX_LANES];
+  sync_keys(w, i, at, mask, keys);
+  w->block->launch->counters->flag_writes += (uint32_t)__builtin_popcount(mask);
+  race_strong_write(w, keys, mask, i->scope, i->flags & F_RELEASE, false);
 }
 
 /* Asked before the store has taken effect. */
-bool exec_store_changes_nothing(warp *w, const insn *i, int lane, uint32_t offset, uint32_t bytes) {
+bool exec_store_changes_nothing(warp *w, const insn *i, int lane, const char *at, uint32_t bytes) {
   char value[128];
   if (i->run != run_store || bytes > sizeof value) return false;
   for (uint32_t n = 0; n < i->list_count; n++) get_element(w, i, i->list[n], (uint32_t)lane, value + n * i->size);
-  return !memcmp(w->block->shared + offset, value, bytes);
+  return !memcmp(at, value, bytes);
 }
 
 void run_load_param(warp *w, const insn *i, uint32_t mask) {
@@ -452,6 +480,14 @@ void run_mapa(warp *w, const insn *i, uint32_t mask) {
       uint32_t a = ((uint32_t *)COLUMN(w, i->o[1]))[lane];
       ((uint32_t *)COLUMN(w, i->o[0]))[lane] = (a & 0xffffff) + ((r[lane] + 1) << CLUSTER_SHIFT);
     }
+  }
+}
+
+void run_rank(warp *w, const insn *i, uint32_t mask) { /* getctarank */
+  EACH_LANE(mask, lane) {
+    uint64_t a = i->wide == 8 ? ((uint64_t *)COLUMN(w, i->o[1]))[lane] : ((uint32_t *)COLUMN(w, i->o[1]))[lane];
+    uint32_t rank = (uint32_t)((a & (WINDOW_BYTES - 1)) >> CLUSTER_SHIFT);
+    ((uint32_t *)COLUMN(w, i->o[0]))[lane] = rank ? rank - 1 : w->block->cluster_rank;
   }
 }
 
@@ -540,7 +576,7 @@ void run_atomic(warp *w, const insn *i, uint32_t mask) {
   l->counters->atomics += (uint32_t)__builtin_popcount(mask);
   if (i->size != 16 && i->vec > 1 && i->list_count % i->vec) { exec_report(w, i, 0, "unsupported", "vector atomic"); exec_abort(w); }
   EACH_LANE(mask, lane) {
-    char *p = exec_resolve(w, i, (int)lane, i->space, at[lane], bytes, ACCESS_ATOMIC | ACCESS_STRONG);
+    char *p = exec_resolve(w, i, (int)lane, i->space, at[lane], bytes, ACCESS_ATOMIC | strength(i));
     if (!p) { bad = true; continue; }
     if (l->grid_barrier_address && at[lane] - l->grid_barrier_address < 256) l->grid_barrier_hits++;
     if (i->size == 16) { atomic128(w, i, lane, p); continue; }
@@ -560,9 +596,16 @@ void run_atomic(warp *w, const insn *i, uint32_t mask) {
   if (changed) l->memory_changes++;
   else if (i->size != 16) note_spin(w);
   if (bad) give_up(w);
+  uint64_t keys[MAX_LANES];
+  sync_keys(w, i, at, mask, keys);
+  race_strong_read(w, keys, mask, i->scope, i->flags & F_ACQUIRE);
+  race_strong_write(w, keys, mask, i->scope, i->flags & F_RELEASE, true);
 }
 
-void run_fence(warp *w, const insn *i, uint32_t mask) { race_fence(w); }
+void run_fence(warp *w, const insn *i, uint32_t mask) {
+  w->block->launch->counters->fences++;
+  race_fence(w, mask, i->scope);
+}
 
 /* ---- cp.async ------------------------------------------------------------------------------------------------------- */
 /* A copy takes effect when it is waited for, not when it is issued: reading too early sees the old contents. */
@@ -577,7 +620,7 @@ static void complete_copy(warp *w, const pending_copy *c) {
   }
   memcpy(w->block->shared + c->to, data, c->bytes);
   memcpy(w->block->shared_shadow + c->to, written, c->bytes);
-  if (w->block->shared_race) race_shared(w, c->i, (int)c->lane, c->to, c->bytes, ACCESS_WRITE);
+  race_shared(w, c->i, (int)c->lane, w->block, c->to, c->bytes, ACCESS_WRITE);
 }
 
 void finish_copies(warp *w, uint32_t mask, uint32_t leave) {
@@ -623,7 +666,7 @@ void run_copy_async(warp *w, const insn *i, uint32_t mask) {
       bad = true;
       continue;
     }
-    if (w->block->shared_race) race_shared(w, i, (int)lane, (uint32_t)target, i->size, ACCESS_WRITE);
+    race_shared(w, i, (int)lane, w->block, (uint32_t)target, i->size, ACCESS_WRITE);
     if (w->n_copies == w->cap_copies) {
       w->cap_copies = w->cap_copies ? w->cap_copies * 2 : 256;
       w->copies = realloc(w->copies, w->cap_copies * sizeof *w->copies);
@@ -641,10 +684,21 @@ void run_copy_async(warp *w, const insn *i, uint32_t mask) {
 /* ---- mbarrier -------------------------------------------------------------------------------------------------------- */
 typedef struct mbarrier { uint64_t pending : 20, expected : 20, phase : 1; int64_t transactions : 23; } mbarrier;
 
-static void mbarrier_settle(mbarrier *m) {
+/* Ends the phase when nothing is left to wait for. */
+static void mbarrier_settle(mbarrier *m, block *owner, uint64_t at) {
   if (m->pending || m->transactions) return;
   m->phase ^= 1;
   m->pending = m->expected;
+  race_mbarrier_complete(owner->launch, shared_key(owner, at));
+}
+
+/* The block that an mbarrier's address means, and in *at the offset there. Gives the launch up after a report. */
+static block *mbarrier_owner(warp *w, const insn *i, int lane, uint64_t *at, int access) {
+  if (*at >= SHARED_WINDOW) *at -= SHARED_WINDOW;
+  block *b = shared_owner(w, i, lane, at, 8, access);
+  if (b && *at + 8 <= b->shared_bytes && !(*at & 7)) return b;
+  if (b) exec_report(w, i, lane, "memcheck", "mbarrier at shared offset 0x%llx", (unsigned long long)*at);
+  exec_abort(w);
 }
 
 void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
@@ -659,17 +713,24 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
   uint64_t at[MAX_LANES];
   addresses(w, i, mask, at);
   if (i->op == MB_COPY_ARRIVE) finish_copies(w, mask, ~0u);
+  block *owner[MAX_LANES];
+  bool touches = i->op == MB_INIT || i->op == MB_INVAL, tests = i->op == MB_TEST || i->op == MB_TRY;
   EACH_LANE(mask, lane) {
-    uint64_t a = at[lane] >= SHARED_WINDOW ? at[lane] - SHARED_WINDOW : at[lane];
-    block *b = w->block;
-    bool remote = a >> CLUSTER_SHIFT && a >> CLUSTER_SHIFT <= 16 && b->cluster_peers[(a >> CLUSTER_SHIFT) - 1];
-    if (remote) { b = b->cluster_peers[(a >> CLUSTER_SHIFT) - 1]; a &= (1u << CLUSTER_SHIFT) - 1; }
-    if (a + 8 > b->shared_bytes || a & 7) { exec_report(w, i, (int)lane, "memcheck", "mbarrier at shared offset 0x%llx", (unsigned long long)a); exec_abort(w); }
+    block *b = owner[lane] = mbarrier_owner(w, i, (int)lane, &at[lane], ACCESS_ATOMIC);
+    uint64_t a = at[lane];
+    if (b != w->block && (touches || tests)) {
+      exec_report(w, i, (int)lane, "synccheck", "an mbarrier in another block's shared memory can only be arrived at");
+      exec_abort(w);
+    }
     if (i->op != MB_INIT && checks.init && !all_written(b->shared_shadow + a, 8)) report_uninitialized(w, i, (int)lane, "shared", a, 8, b->shared_shadow + a);
-    if (i->op == MB_INIT) {
-      set_written(b->shared_shadow + a, 8);
-      if (w->block->shared_race) race_shared(w, i, (int)lane, (uint32_t)a, 8, ACCESS_WRITE);
-    } else if (b->shared_race && b == w->block) race_shared(w, i, (int)lane, (uint32_t)a, 8, ACCESS_ATOMIC);
+    if (i->op == MB_INIT) set_written(b->shared_shadow + a, 8);
+    race_shared(w, i, (int)lane, b, (uint32_t)a, 8, touches ? ACCESS_WRITE : ACCESS_ATOMIC);
+  }
+  bool arrives = i->op == MB_ARRIVE || i->op == MB_ARRIVE_EXPECT || i->op == MB_ARRIVE_DROP || i->op == MB_COPY_ARRIVE;
+  clock_vector *now = arrives && !i->type2 ? race_release(w, mask) : NULL; /* the arrival itself too */
+  EACH_LANE(mask, lane) {
+    block *b = owner[lane];
+    uint64_t a = at[lane];
     mbarrier m, before;
     memcpy(&m, b->shared + a, 8);
     before = m;
@@ -687,13 +748,13 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
           exec_report(w, i, (int)lane, "synccheck", "more arrivals at an mbarrier than it expects (%u)", (unsigned)m.expected);
           exec_abort(w);
         }
-        race_location_release(w, (uint32_t)a);
+        race_mbarrier_arrive(w, b, shared_key(b, a), i->scope, now);
         m.pending -= count;
-        mbarrier_settle(&m);
+        mbarrier_settle(&m, b, a);
         break;
       }
       case MB_EXPECT: m.transactions += (int32_t)count; break;
-      case MB_COMPLETE: m.transactions -= (int32_t)count; mbarrier_settle(&m); break;
+      case MB_COMPLETE: m.transactions -= (int32_t)count; mbarrier_settle(&m, b, a); break;
       default: { /* tests */
         uint64_t phase = 0;
         if (i->type) phase = ((uint32_t *)COLUMN(w, value))[lane] & 1;
@@ -703,7 +764,7 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
           phase = token.phase;
         }
         ready = m.phase != phase;
-        if (ready) race_location_acquire(w, (uint32_t)a);
+        if (ready && !i->type2) race_mbarrier_wait(w, 1u << lane, shared_key(b, a), i->scope);
         else note_spin(w);
       }
     }
@@ -715,44 +776,89 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
       *p = (*p & ~(1u << lane)) | ((uint32_t)ready << lane);
     } else memcpy((uint64_t *)COLUMN(w, dest) + lane, &before, 8);
   }
+  race_drop(&now);
 }
 
-/* Bulk copies are done at once, sixteen bytes at a time, and then count against the mbarrier's transactions. */
+/* Bytes that the block's copy engine has moved, counted by the mbarrier at this address. */
+static block *complete_transaction(warp *w, const insn *i, int lane, uint64_t at, uint32_t bytes) {
+  block *b = mbarrier_owner(w, i, lane, &at, ACCESS_ATOMIC | ACCESS_BULK);
+  mbarrier m;
+  memcpy(&m, b->shared + at, 8);
+  m.transactions -= (int32_t)bytes;
+  race_mbarrier_transfer(w, shared_key(b, at));
+  mbarrier_settle(&m, b, at);
+  memcpy(b->shared + at, &m, 8);
+  return b;
+}
+
+static uint64_t copy_address(warp *w, const insn *i, int lane, int n) {
+  const bulk_copy *c = i->aux;
+  return (c->narrow[n] ? ((uint32_t *)COLUMN(w, i->o[n]))[lane] : ((uint64_t *)COLUMN(w, i->o[n]))[lane]) + (uint64_t)c->offset[n];
+}
+
+/* To one destination, sixteen bytes at a time. */
+static void move_bulk(warp *w, const insn *i, int lane, uint64_t to_at, uint64_t from_at, uint32_t size) {
+  const bulk_copy *c = i->aux;
+  for (uint32_t n = 0; n < size; n += 16) {
+    char data[16];
+    const char *from = exec_resolve(w, i, lane, c->space[1], from_at + n, 16, ACCESS_READ | ACCESS_BULK);
+    if (!from) exec_abort(w);
+    memcpy(data, from, 16);
+    char *to = exec_resolve(w, i, lane, c->space[0], to_at + n, 16, ACCESS_WRITE | ACCESS_BULK);
+    if (!to) exec_abort(w);
+    memcpy(to, data, 16);
+  }
+}
+
+/* The same place in the shared memory of the block of this rank. */
+static uint64_t in_block(uint64_t at, uint32_t rank) {
+  return (at & ((1u << CLUSTER_SHIFT) - 1)) + ((uint64_t)(rank + 1) << CLUSTER_SHIFT);
+}
+
+/* Bulk copies are done at once, and then count against the mbarrier's transactions; multicast ones in each of the blocks. */
 void run_bulk_copy(warp *w, const insn *i, uint32_t mask) {
   const bulk_copy *c = i->aux;
-  const uint32_t *size = COLUMN(w, i->o[3]);
-  EACH_LANE(mask, lane) {
-    uint64_t at[3] = {0};
-    for (int n = 0; n < 3 && i->o[n] != NO_OPERAND; n++)
-      at[n] = (c->narrow[n] ? ((uint32_t *)COLUMN(w, i->o[n]))[lane] : ((uint64_t *)COLUMN(w, i->o[n]))[lane]) + (uint64_t)c->offset[n];
-    if (size[lane] % 16) { exec_report(w, i, (int)lane, "memcheck", "bulk copy of %u bytes: not a multiple of 16", size[lane]); exec_abort(w); }
-    for (uint32_t n = 0; n < size[lane]; n += 16) {
-      char data[16];
-      const char *from = exec_resolve(w, i, (int)lane, c->space[1], at[1] + n, 16, ACCESS_READ);
-      if (!from) exec_abort(w);
-      memcpy(data, from, 16);
-      char *to = exec_resolve(w, i, (int)lane, c->space[0], at[0] + n, 16, ACCESS_WRITE);
-      if (!to) exec_abort(w);
-      memcpy(to, data, 16);
+  const uint32_t *sizes = COLUMN(w, i->o[3]);
+  simt_counters *k = w->block->launch->counters;
+  EACH_LANE(mask, each) {
+    int lane = (int)each;
+    uint32_t size = sizes[lane];
+    uint64_t to = copy_address(w, i, lane, 0), from = copy_address(w, i, lane, 1), at = i->o[2] != NO_OPERAND ? copy_address(w, i, lane, 2) : 0;
+    if (size % 16) { exec_report(w, i, lane, "memcheck", "bulk copy of %u bytes: not a multiple of 16", size); exec_abort(w); }
+    if (i->o[4] != NO_OPERAND) {
+      uint32_t blocks = ((uint32_t *)COLUMN(w, i->o[4]))[lane] & 0xffff;
+      EACH_LANE(blocks, rank) {
+        move_bulk(w, i, lane, in_block(to, rank), from, size);
+        complete_transaction(w, i, lane, in_block(at, rank), size);
+      }
+    } else {
+      move_bulk(w, i, lane, to, from, size);
+      if (i->o[2] != NO_OPERAND) complete_transaction(w, i, lane, at, size);
     }
-    simt_counters *k = w->block->launch->counters;
-    if (c->space[1] == SP_GLOBAL) { k->global_loads++; k->global_load_bytes += size[lane]; k->global_sectors += size[lane] / 32; }
-    else { k->global_stores++; k->global_store_bytes += size[lane]; k->global_sectors += size[lane] / 32; }
+    if (c->space[1] == SP_GLOBAL) { k->global_loads++; k->global_load_bytes += size; k->global_sectors += size / 32; }
+    else if (c->space[0] == SP_GLOBAL) { k->global_stores++; k->global_store_bytes += size; k->global_sectors += size / 32; }
     w->block->launch->memory_changes++;
-    if (i->o[2] == NO_OPERAND) continue;
-    block *b = w->block;
-    uint64_t a = at[2];
-    if (a >> CLUSTER_SHIFT && a >> CLUSTER_SHIFT <= 16 && b->cluster_peers[(a >> CLUSTER_SHIFT) - 1]) {
-      b = b->cluster_peers[(a >> CLUSTER_SHIFT) - 1];
-      a &= (1u << CLUSTER_SHIFT) - 1;
-    }
-    if (a + 8 > b->shared_bytes || a & 7) { exec_report(w, i, (int)lane, "memcheck", "mbarrier at shared offset 0x%llx", (unsigned long long)a); exec_abort(w); }
-    mbarrier m;
-    memcpy(&m, b->shared + a, 8);
-    m.transactions -= (int32_t)size[lane];
-    if (b == w->block) race_location_release(w, (uint32_t)a);
-    mbarrier_settle(&m);
-    memcpy(b->shared + a, &m, 8);
+  }
+}
+
+/* cp.async.bulk.wait_group: all groups count as done, however many may still be under way. */
+void run_bulk_wait(warp *w, const insn *i, uint32_t mask) { race_bulk_wait(w, mask); }
+
+/* st.async: a store to a block of the cluster that an mbarrier of that block counts. Done at once. */
+void run_store_async(warp *w, const insn *i, uint32_t mask) {
+  uint64_t at[MAX_LANES];
+  uint32_t bytes = (uint32_t)i->size * i->vec;
+  addresses(w, i, mask, at);
+  count_access(w, i, at, mask, bytes, true);
+  w->block->launch->memory_changes++;
+  EACH_LANE(mask, lane) {
+    char *p = exec_resolve(w, i, (int)lane, SP_SHARED, at[lane], bytes, ACCESS_WRITE | ACCESS_BULK);
+    if (!p) give_up(w);
+    for (uint32_t n = 0; n < i->list_count; n++) get_element(w, i, i->list[n], lane, p + n * i->size);
+    const block *b = complete_transaction(w, i, (int)lane, copy_address(w, i, (int)lane, 2), bytes);
+    if (p >= b->shared && p < b->shared + b->shared_bytes) continue;
+    exec_report(w, i, (int)lane, "synccheck", "st.async to one block with an mbarrier of another");
+    exec_abort(w);
   }
 }
 

@@ -271,13 +271,10 @@ static void whole_warp_only(warp *w, const insn *i, uint32_t mask) {
   exec_abort(w);
 }
 
-static void count_shared_rows(warp *w, bool store, uint32_t rows) {
-  simt_counters *c = w->block->launch->counters;
-  if (store) c->shared_stores += rows; else c->shared_loads += rows;
-}
-
 /* Rows of 16 bytes come from lanes 8n..8n+7 for matrix n; row r's elements 2t, 2t+1 go to lane 4r+t. */
 void run_stmatrix(warp *w, const insn *i, uint32_t mask) {
+  uint64_t rows[MAX_LANES];
+  for (uint32_t l = 0; l < MAX_LANES; l++) rows[l] = lane_address(w, i, l);
   whole_warp_only(w, i, mask);
   for (uint32_t n = 0; n < i->list_count; n++) {
     uint16_t element[8][8];
@@ -290,11 +287,11 @@ void run_stmatrix(warp *w, const insn *i, uint32_t mask) {
       }
     for (uint32_t r = 0; r < 8; r++) {
       uint32_t lane = n * 8 + r;
-      char *row = exec_resolve(w, i, (int)lane, i->space, lane_address(w, i, lane), 16, ACCESS_WRITE);
+      char *row = exec_resolve(w, i, (int)lane, i->space, rows[lane], 16, ACCESS_WRITE);
       if (!row) exec_abort(w);
       memcpy(row, element[r], 16);
     }
-    count_shared_rows(w, true, 8);
+    count_shared(w, rows, 0xffu << (n * 8), 16, true);
   }
   w->block->launch->memory_changes++;
 }
@@ -316,7 +313,7 @@ void run_ldmatrix(warp *w, const insn *i, uint32_t mask) {
       uint32_t r = lane / 4, c = lane % 4 * 2;
       reg[lane] = i->op ? element[c][r] | (uint32_t)element[c + 1][r] << 16 : element[r][c] | (uint32_t)element[r][c + 1] << 16;
     }
-    count_shared_rows(w, false, 8);
+    count_shared(w, keep, 0xffu << (n * 8), 16, false);
   }
 }
 

@@ -19,7 +19,7 @@ static struct {
   uint64_t base, bytes, top; /* top: next address never handed out */
   char *alias;
   uint8_t *shadow;
-  uint64_t *race;
+  char *race[3]; /* by granularity: 1, 2, 4 bytes */
   uint32_t *owner; /* per granule: 1 + index of its allocation, 0 when none */
   allocation **all; uint32_t n, cap;
   int fd;
@@ -170,10 +170,14 @@ allocation *memory_lookup(uint64_t address) {
 char *memory_alias(uint64_t device) { return arena.alias + (device - arena.base); }
 uint8_t *memory_shadow(uint64_t device) { return arena.shadow + (device - arena.base); }
 
-uint64_t *memory_race_shadow(uint64_t device) {
-  if (!arena.race)
-    arena.race = map_at(0, arena.bytes * 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-  return arena.race + (device - arena.base) / 4 * 2;
+enum { PLACE_BYTES = 3 * sizeof(race_record) };
+bool memory_race_prepare(uint32_t shift) {
+  if (!arena.race[shift])
+    arena.race[shift] = map_at(0, (arena.bytes >> shift) * PLACE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+  return arena.race[shift] != NULL;
+}
+race_record *memory_race_records(uint64_t device, uint32_t shift) {
+  return (race_record *)(arena.race[shift] + ((device - arena.base) >> shift) * PLACE_BYTES);
 }
 
 static bool live(const allocation *a) { return a && (a->state == ALLOC_LIVE || a->state == ALLOC_GLOBAL); }

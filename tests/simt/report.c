@@ -49,12 +49,21 @@ static void write_json_string(FILE *f, const char *s) {
   fputc('"', f);
 }
 
+/* Every counter is one uint64_t; these are their names, in the order of the struct. */
+static const char *const counter_names[] = {
+#define NAME(name) #name,
+    SIMT_COUNTERS(NAME)
+#undef NAME
+#define NAME(name) #name "_instructions",
+    SIMT_INSTRUCTION_KINDS(NAME)
+#undef NAME
+};
+enum { COUNTERS = sizeof counter_names / sizeof *counter_names };
+_Static_assert(sizeof(simt_counters) == COUNTERS * sizeof(uint64_t), "a counter without a name");
+
 static void write_counters(FILE *f, const simt_counters *c) {
-#define FIELD(name) fprintf(f, ", \"" #name "\": %llu", (unsigned long long)c->name)
-  FIELD(instructions); FIELD(global_loads); FIELD(global_stores); FIELD(global_load_bytes); FIELD(global_store_bytes);
-  FIELD(global_sectors); FIELD(shared_loads); FIELD(shared_stores); FIELD(shared_bank_conflicts); FIELD(local_bytes);
-  FIELD(atomics); FIELD(barriers); FIELD(grid_barriers); FIELD(mma); FIELD(special_functions); FIELD(divergent_branches);
-#undef FIELD
+  const uint64_t *value = (const uint64_t *)c;
+  for (int n = 0; n < COUNTERS; n++) fprintf(f, ", \"%s\": %llu", counter_names[n], (unsigned long long)value[n]);
 }
 
 static void write_report(const char *path) {
@@ -154,8 +163,27 @@ void simt_report_launch(const char *kernel, const simt_launch *launch, const sim
   k->threads += threads;
   uint64_t *sum = (uint64_t *)&k->sum;
   const uint64_t *add = (const uint64_t *)c;
-  for (size_t n = 0; n < sizeof *c / sizeof *sum; n++) sum[n] += add[n];
+  for (int n = 0; n < COUNTERS; n++) sum[n] += add[n];
   pthread_mutex_unlock(&lock);
+}
+
+static uint64_t counter_of(const kernel_record *k, int n) {
+  return n == COUNTERS ? k->launches : n > COUNTERS ? k->threads : ((const uint64_t *)&k->sum)[n];
+}
+
+long long simt_counter(const char *kernel, const char *counter) {
+  int n = 0;
+  while (n < COUNTERS && strcmp(counter_names[n], counter)) n++;
+  if (n == COUNTERS && strcmp(counter, "launches")) {
+    if (strcmp(counter, "threads")) return -1;
+    n++;
+  }
+  uint64_t sum = 0;
+  pthread_mutex_lock(&lock);
+  for (const kernel_record *k = kernels; k; k = k->next)
+    if (strstr(k->name, kernel)) sum += counter_of(k, n);
+  pthread_mutex_unlock(&lock);
+  return (long long)sum;
 }
 
 static call_record *call_of(const char *name) { /* with the lock held */

@@ -44,6 +44,8 @@ typedef struct simt_function_info {
   int registers;               /* an estimate: PTX has virtual registers */
   int max_threads_per_block;   /* .maxntid or 1024 */
   int ptx_target;              /* 90 for sm_90 */
+  unsigned cluster[3];         /* blocks of a cluster, where the kernel says so itself; 0: not said */
+  int register_limit;          /* .maxnreg, or what .minnctapersm leaves; 0: none */
 } simt_function_info;
 void simt_function_describe(const simt_function *function, simt_function_info *info);
 void simt_function_parameter(const simt_function *function, int index, size_t *offset, size_t *bytes);
@@ -57,11 +59,28 @@ typedef struct simt_launch {
   int cooperative;             /* all blocks resident: a grid barrier must work */
 } simt_launch;
 
-typedef struct simt_counters { /* one launch, summed over its threads */
-  uint64_t instructions, global_loads, global_stores, global_load_bytes, global_store_bytes, global_sectors;
-  uint64_t shared_loads, shared_stores, shared_bank_conflicts, local_bytes, atomics, barriers, grid_barriers;
-  uint64_t mma, special_functions, divergent_branches;
+/* One launch, summed over its threads. What each counts: README.md. The kinds of instructions add up to all of them. */
+#define SIMT_INSTRUCTION_KINDS(X)                                                                             \
+  X(move) X(integer) X(fp32) X(fp64) X(half) X(convert) X(special) X(memory) X(control) X(exchange) X(sync) X(matrix)
+#define SIMT_COUNTERS(X)                                                                                      \
+  X(instructions) X(global_loads) X(global_stores) X(global_load_bytes) X(global_store_bytes) X(global_sectors) \
+  X(shared_loads) X(shared_stores) X(shared_bank_conflicts) X(local_bytes) X(atomics) X(barriers) X(grid_barriers) \
+  X(cluster_barriers) X(cluster_loads) X(cluster_stores) X(fences) X(flag_reads) X(flag_writes) X(mma)          \
+  X(special_functions) X(divergent_branches)
+typedef struct simt_counters {
+#define SIMT_FIELD(name) uint64_t name;
+  SIMT_COUNTERS(SIMT_FIELD)
+#undef SIMT_FIELD
+#define SIMT_FIELD(name) uint64_t name##_instructions;
+  SIMT_INSTRUCTION_KINDS(SIMT_FIELD)
+#undef SIMT_FIELD
 } simt_counters;
+enum simt_instruction_kind {
+#define SIMT_KIND(name) SIMT_KIND_##name,
+  SIMT_INSTRUCTION_KINDS(SIMT_KIND)
+#undef SIMT_KIND
+  SIMT_INSTRUCTION_KINDS_COUNT
+};
 
 enum { SIMT_OK = 0, SIMT_FAULT = 1 /* a check failed; already reported */, SIMT_UNSUPPORTED = 2 };
 /* parameters: the packed parameter block, parameter_bytes long, laid out as simt_function_parameter says. */
@@ -74,6 +93,9 @@ int simt_launch_kernel(const simt_function *function, const simt_launch *launch,
 void simt_error(const char *kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
 size_t simt_error_count(void);
 void simt_report_launch(const char *kernel, const simt_launch *launch, const simt_counters *counters);
+/* A counter's sum over all launches so far of kernels whose (mangled) name contains the text; also "launches" and "threads".
+ * A program reads it through dlsym as it does simt_count. -1: there is no such counter. */
+long long simt_counter(const char *kernel, const char *counter);
 void simt_report_call(const char *library_call, uint64_t flops, uint64_t bytes); /* cublas, curand, memcpy, ... */
 void simt_report_default_workspace(const char *library_call); /* it ran with cublas's own workspace */
 

@@ -1,89 +1,6 @@
-/* engine_test: runs the kernels of kernels.cu from PTX and compares with results computed here; then makes sure that
- * each check catches the bug planted for it. Every test runs in a process of its own.
- *   engine_test PTX [test name] */
-#include "../../simt.h"
-#include <fenv.h>
-#include <immintrin.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static const char *ptx_path;
-static simt_module *module;
-static simt_counters counters;
-static char what[256];
-
-/* ---- help ---------------------------------------------------------------------------------------------------------- */
-static void load(void) {
-  FILE *f = fopen(ptx_path, "rb");
-  fseek(f, 0, SEEK_END);
-  size_t bytes = (size_t)ftell(f);
-  rewind(f);
-  char *text = malloc(bytes), error[512];
-  if (fread(text, 1, bytes, f) != bytes) exit(2);
-  fclose(f);
-  module = simt_module_load(text, bytes, error, sizeof error);
-  free(text);
-  if (!module) { fprintf(stderr, "%s\n", error); exit(2); }
-}
-static void *device(size_t bytes) { return simt_mem_alloc(bytes); }
-static void *upload(const void *host, size_t bytes) {
-  void *d = simt_mem_alloc(bytes);
-  memcpy(simt_mem_host(d, bytes), host, bytes);
-  simt_mem_mark_defined(d, bytes, 1);
-  return d;
-}
-static const void *host(const void *d, size_t bytes) { return simt_mem_host(d, bytes); }
-
-typedef struct argument { const void *value; size_t bytes; } argument;
-#define ARG(v) {&(v), sizeof(v)}
-static int launch(const char *name, simt_launch shape, const argument *args, int n) {
-  simt_function *f = simt_module_function(module, name);
-  if (!f) { snprintf(what, sizeof what, "no kernel %s", name); return -1; }
-  simt_function_info info;
-  simt_function_describe(f, &info);
-  char block[4096];
-  memset(block, 0, sizeof block);
-  if (info.parameter_count != n) { snprintf(what, sizeof what, "%s: %d parameters", name, info.parameter_count); return -1; }
-  for (int k = 0; k < n; k++) {
-    size_t offset, bytes;
-    simt_function_parameter(f, k, &offset, &bytes);
-    if (bytes != args[k].bytes) { snprintf(what, sizeof what, "%s: parameter %d has %zu bytes", name, k, bytes); return -1; }
-    memcpy(block + offset, args[k].value, bytes);
-  }
-  int r = simt_launch_kernel(f, &shape, block, &counters);
-  simt_report_launch(name, &shape, &counters);
-  return r;
-}
-#define SHAPE(g, b, shared) ((simt_launch){{g, 1, 1}, {b, 1, 1}, {1, 1, 1}, shared, 0})
-#define RUN(name, shape, ...) launch(name, shape, (argument[]){__VA_ARGS__}, (int)(sizeof((argument[]){__VA_ARGS__}) / sizeof(argument)))
-enum { SKIPPED = 77 }; /* the architecture has no such kernel, or the seed makes the test meaningless */
-#define CHECK(condition, ...) do { if (!(condition)) { snprintf(what, sizeof what, __VA_ARGS__); return 1; } } while (0)
-#define OK(call) do { int r_ = (call); if (r_) { if (!what[0]) snprintf(what, sizeof what, "launch returned %d", r_); return 1; } } while (0)
-
-/* Another seed splits warps up: counts that depend on lanes running together are then not what they usually are. */
-static int other_seed(void) { const char *s = getenv("SIMT_SEED"); return s && atoi(s); }
-
-static uint32_t random_state = 12345;
-static uint32_t random32(void) { random_state = random_state * 1664525u + 1013904223u; return random_state ^ random_state >> 15; }
-static float random_float(void) { return (float)(random32() >> 8) / 8388608.0f - 1.0f; }
-static int close_to(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * (1 + fabs(b)) || (a != a && b != b); }
-
-/* ---- f16 and bf16 on the host, slow and plain --------------------------------------------------------------------------- */
-static double round_bits(double v, int mantissa, int least) { /* to nearest even at the given precision and smallest exponent */
-  if (v == 0 || !isfinite(v)) return v;
-  int e;
-  frexp(v, &e);
-  int unit = e - 1 - mantissa;
-  if (unit < least) unit = least;
-  return ldexp(nearbyint(ldexp(v, -unit)), unit);
-}
-static double as_half(double v) { v = round_bits(v, 10, -24); return fabs(v) > 65504 ? copysign(INFINITY, v) : v; }
-static double as_bf16(double v) { return round_bits(v, 7, -133); }
-static uint16_t half_bits(float v) { return (uint16_t)_cvtss_sh(v, _MM_FROUND_CUR_DIRECTION); }
+/* engine_test: runs the kernels of kernels.cu. See harness.h. */
+#define SOURCE "kernels.cu:"
+#include "harness.h"
 
 /* ---- tests ---------------------------------------------------------------------------------------------------------- */
 static int test_lstm(void) {
@@ -101,6 +18,8 @@ static int test_lstm(void) {
     CHECK(close_to(c1[n], c, 2e-6) && close_to(h1[n], o * tanh(c), 2e-6), "cell %d: %g %g", n, c1[n], c);
   }
   CHECK(counters.global_store_bytes == 2 * N * 4, "store bytes %llu", (unsigned long long)counters.global_store_bytes);
+  CHECK(counters.memory_instructions >= 7 * N && counters.special_instructions >= 5 * N && !counters.fp64_instructions && !counters.sync_instructions,
+        "%llu memory, %llu special instructions", (unsigned long long)counters.memory_instructions, (unsigned long long)counters.special_instructions);
   CHECK(counters.global_load_bytes == 5 * N * 4, "load bytes %llu", (unsigned long long)counters.global_load_bytes);
   return 0;
 }
@@ -719,9 +638,6 @@ static int not_supported(void) {
 }
 static int double_free(void) { void *x = device(128); return simt_mem_free(x) == 0 && simt_mem_free(x) == -1 && simt_mem_host(x, 1) == NULL ? 0 : 1; }
 
-typedef struct test { const char *name; int (*run)(void); const char *expect; const char *setting; } test;
-#define T(name) {#name, test_##name, NULL, NULL}
-#define BUG(name, text) {#name, name, text, NULL}
 static const test tests[] = {
   T(lstm), T(saxpy4), T(math), T(shuffle_sum), T(shuffle_modes), T(votes), T(block_sum), T(dynamic_shared), T(sync_counts), T(atomics),
   T(halves), T(bfloats), T(integers), T(conversions), T(recursion), T(struct_calls), T(indirect), T(switches), T(local_array), T(collatz), T(prints),
@@ -736,63 +652,4 @@ static const test tests[] = {
   {"bug_global_race", bug_global_race, "racecheck", "SIMT_GLOBAL_RACES"},
 };
 
-static int run_child(const test *t) {
-  if (t->setting) setenv(t->setting, "1", 1);
-  load();
-  int r = t->run();
-  if (r == SKIPPED) return SKIPPED;
-  if (t->expect) {
-    if (r != SIMT_FAULT) { fprintf(stderr, "the launch returned %d\n", r); return 1; }
-    return 0;
-  }
-  if (!r && simt_error_count()) { fprintf(stderr, "unexpected reports\n"); return 1; }
-  if (r) fprintf(stderr, "%s\n", what);
-  return r;
-}
-
-static int run_test(const test *t) {
-  int ends[2];
-  fflush(NULL);
-  if (pipe(ends)) return 1;
-  pid_t child = fork();
-  if (!child) {
-    dup2(ends[1], 2);
-    close(ends[0]);
-    int r = run_child(t);
-    fflush(NULL);
-    _exit(r == SKIPPED ? SKIPPED : r ? 1 : 0);
-  }
-  close(ends[1]);
-  static char text[65536];
-  size_t n = 0;
-  for (ssize_t k; (k = read(ends[0], text + n, sizeof text - 1 - n)) > 0;) n += (size_t)k;
-  text[n] = 0;
-  close(ends[0]);
-  int status;
-  waitpid(child, &status, 0);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
-    printf("%-26s skipped\n", t->name);
-    return SKIPPED;
-  }
-  int bad = status != 0 || (t->expect && (!strstr(text, t->expect) || !strstr(text, "kernels.cu:")));
-  printf("%-26s %s\n", t->name, bad ? "FAILED" : "ok");
-  if (bad) printf("%s", text);
-  if (bad && WIFSIGNALED(status)) printf("  killed by signal %d\n", WTERMSIG(status));
-  if (!bad && getenv("VERBOSE") && n) printf("%s", text);
-  return bad;
-}
-
-int main(int argc, char **argv) {
-  if (argc < 2) return 2;
-  ptx_path = argv[1];
-  int bad = 0, count = 0, skipped = 0;
-  for (size_t n = 0; n < sizeof tests / sizeof *tests; n++) {
-    if (argc > 2 && strcmp(argv[2], tests[n].name)) continue;
-    count++;
-    int r = run_test(&tests[n]);
-    if (r == SKIPPED) skipped++;
-    else bad += r;
-  }
-  printf("%s: %d tests, %d failed, %d skipped\n", argv[1], count, bad, skipped);
-  return bad != 0;
-}
+int main(int argc, char **argv) { return run_tests(argc, argv, tests, sizeof tests / sizeof *tests); }

@@ -42,6 +42,8 @@ programs() {
     blas random plain cub_scan mixed/mixed; do
     expect $name 0 '^ok' $simt ./$name
   done
+  expect persistent 0 '^ok' $simt ./persistent
+  expect persistent-sm_80 0 '^ok' $simt --device=sm_80 ./persistent
   expect launch_ex 0 'simt: cudaMallocArray is not supported' $simt --devices=2 ./launch_ex
   expect old-rpath 0 '^ok' $simt ./hello_rpath
   expect no-device 0 '^0 devices: no CUDA-capable device is detected' $simt --devices=0 ./library count
@@ -68,7 +70,7 @@ refusals() { # programs that cannot run say why
 }
 
 orders() { # a right program is right in every order, a wrong one shows
-  for name in streams graphs graph_more fuzz threads blas; do seeds seeds-$name $simt ./$name; done
+  for name in streams graphs graph_more fuzz threads blas persistent; do seeds seeds-$name $simt ./$name; done
   expect missing-wait 0 '^wrong' $simt ./missing_wait
   expect wait-there 0 '^right' $simt ./missing_wait with-wait
   expect pinned-early 0 '^wrong' $simt ./pinned_early
@@ -111,6 +113,7 @@ faults() { # planted bugs are reported
   expect fault-workspace-freed 86 'in cublasSgemm: write of the workspace: .*(freed' $simt ./faults workspace-freed
   expect fault-workspace-on-input 86 'error: initcheck in cublasSgemm: read of A' $simt ./faults workspace-on-input
   expect fault-workspace-on-data 86 'error: initcheck in _Z6copies' $simt ./faults workspace-on-data
+  expect fault-no-fence 86 'error: racecheck in _Z5steps' $simt ./persistent no-fence
   expect fault-host-touch 139 'host code touched device memory' $simt ./faults host-touch
 }
 
