@@ -34,14 +34,10 @@ const char *__tsan_default_options(void) {
 /* ---- The running test -------------------------------------------------------------------------------------------- */
 
 #define CPU(name, isa, count)                                                                                          \
-  {                                                                                                                    \
-    "cpu_" name "_t" #count, {                                                                                         \
-      .backend = RONDO_CPU, .threads = (count), .max_isa = (isa)                                                       \
-    }                                                                                                                  \
-  }
+  { "cpu_" name "_t" #count, {.backend = RONDO_CPU, .threads = (count), .max_isa = (isa)}, RONDO_AUTO }
 
 const test_variant test_variants[] = {
-    {"reference", {.backend = RONDO_REFERENCE}},
+    {"reference", {.backend = RONDO_REFERENCE}, RONDO_AUTO},
     CPU("portable", RONDO_ISA_PORTABLE, 1),
     CPU("portable", RONDO_ISA_PORTABLE, 2),
     CPU("portable", RONDO_ISA_PORTABLE, 3),
@@ -54,14 +50,15 @@ const test_variant test_variants[] = {
     CPU("avx512_bf16", RONDO_ISA_AVX512_BF16, 1),
     CPU("avx512_bf16", RONDO_ISA_AVX512_BF16, 2),
     CPU("avx512_bf16", RONDO_ISA_AVX512_BF16, 3),
-    {"cuda", {.backend = RONDO_CUDA}},
+    {"cuda", {.backend = RONDO_CUDA}, RONDO_STEPWISE},
+    {"cuda_hoisted", {.backend = RONDO_CUDA}, RONDO_HOISTED},
     {0},
 };
 
 test_where test_where_of(const test_variant *variant) {
   switch (variant->desc.backend) {
     case RONDO_REFERENCE: return TEST_REFERENCE;
-    case RONDO_CUDA: return TEST_CUDA;
+    case RONDO_CUDA: return variant->algorithm == RONDO_HOISTED ? TEST_HOISTED : TEST_CUDA;
     default: return TEST_CPU;
   }
 }
@@ -227,6 +224,8 @@ rondo_plan *test_plan(rondo_context *ctx, const rondo_plan_desc *desc) {
     test_skip("RONDO_BF16 needs compute capability 8, the device has less");
     return NULL;
   }
-  EXPECT_OK(rondo_plan_create(&plan, ctx, desc));
+  rondo_plan_desc chosen = *desc;
+  if (now.variant && !desc->algorithm && !desc->training) chosen.algorithm = now.variant->algorithm;
+  EXPECT_OK(rondo_plan_create(&plan, ctx, &chosen));
   return plan ? test_at_end(release_plan, plan) : NULL;
 }

@@ -210,6 +210,6 @@ static void all_frames(const void *parameter) {
 }
 
 const test_suite test_real = {
-    "Real", TEST_ALL,
+    "Real", TEST_ALL | TEST_HOISTED,
     (const test_row[]){
         {"every_frame", every_frame, NULL, 0}, {"all_frames", all_frames, NULL, 0}, {NULL, NULL, NULL, 0}}};

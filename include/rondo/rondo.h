@@ -197,7 +197,7 @@ typedef enum rondo_dtype {
 typedef enum rondo_algorithm {
   RONDO_AUTO = 0,
   RONDO_STEPWISE,  /* reference, CUDA: one product [h, x] @ [R; W] per timestep for the whole batch; CPU: training */
-  RONDO_HOISTED,   /* CPU: x @ W for many timesteps ahead, then h @ R per timestep (CUDA: not offered yet) */
+  RONDO_HOISTED,   /* CPU, CUDA: x @ W for many timesteps ahead, then h @ R per timestep; not for training */
   RONDO_PERSISTENT /* not offered yet */
 } rondo_algorithm;
 
@@ -317,7 +317,8 @@ typedef struct rondo_plan_desc {
                                    on the way into products, for tensor cores, where RONDO_F16 makes 65520 and more
                                    infinite; it has RONDO_BF16 from compute capability 8.0 on. The CPU rounds them
                                    with RONDO_ISA_AVX512_BF16 and RONDO_BF16. training: RONDO_F32 only */
-  rondo_algorithm algorithm;    /* AUTO: the first of the backend's that fits; another one: that or RONDO_UNSUPPORTED */
+  rondo_algorithm algorithm;    /* AUTO: the backend's choice; on CUDA by a model of what a call of the largest size
+                                   takes, whose verdict rondo_plan_text gives. Else that one or RONDO_UNSUPPORTED */
   int allow_tf32;               /* CUDA, RONDO_F32: products may round their inputs to TF32 (10 bits) on tensor cores.
                                    Other backends compute in full float in any case */
   int recompute;                /* training: the reserve keeps states, not gates, and backward makes these again, by

@@ -50,8 +50,8 @@ struct rondo_plan {
                              forward and for backward */
   size_t layer_reserve[2][2], head_reserve; /* training: bytes it keeps of a pass, as layer_params */
   rondo_sizes sizes;
-  char note[96]; /* the algorithm's part of text */
-  char text[320];
+  char note[128]; /* the algorithm's part of text */
+  char text[352];
 };
 
 /* The caller's workspace, carved (plan.c): buffers (T, N, width) between layers, which take turns, y_last ahead of the
@@ -143,13 +143,16 @@ struct rondo_algorithm_ops {
   /* The whole call instead: the reference, which shares nothing with what it judges. */
   rondo_status (*forward)(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
   rondo_status (*backward)(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
+  /* Optional, ahead of prepare: microseconds that the largest call may take. Of the rows that have it RONDO_AUTO takes
+   * the quickest. */
+  double (*predict)(const rondo_plan *plan, const rondo_context *ctx);
 };
 
 struct rondo_backend_ops {
   rondo_backend id;
   const char *name;
   int version;                           /* RONDO_MODULE_VERSION it was built with */
-  const rondo_algorithm_ops *algorithms; /* in order of preference */
+  const rondo_algorithm_ops *algorithms; /* in order of preference, but for what predict says */
   int algorithm_count;
   const struct rondo_kernel *kernels; /* every kernel by name, for tests (may be NULL) */
   int kernel_count;
@@ -198,7 +201,7 @@ typedef struct rondo_kernel {
 } rondo_kernel;
 
 /* Grows whenever a struct of this header changes: librondo and librondo_cuda must agree. */
-#define RONDO_MODULE_VERSION 3
+#define RONDO_MODULE_VERSION 4
 
 /* What the CUDA module gets from the library that opens it, and its one entry point (also in static builds). */
 typedef struct rondo_core {

@@ -234,7 +234,7 @@ static rondo_status dense(rondo_cuda_run *run, const rondo_cuda_kept *kept) {
   run->step = (rondo_step){.rows = pass->batch, .timesteps = pass->timesteps};
   TRY(gather(run, pass->timesteps, kept->hx));
   rondo_cuda_matrix x = {kept->hx, run->hx_row}, matrix = {run->params.matrix, units}, sums = {run->parts.gates, units};
-  TRY(rondo_cuda_product(run, pass->batch * pass->timesteps, units, pass->input_size, x, matrix, sums));
+  TRY(rondo_cuda_product(run, pass->batch * pass->timesteps, units, pass->input_size, x, matrix, 0, sums));
   rondo_dense_forward_args args = {.batch = pass->batch,
                                    .timesteps = pass->timesteps,
                                    .units = units,
