@@ -224,8 +224,12 @@ rondo_plan *test_plan(rondo_context *ctx, const rondo_plan_desc *desc) {
     test_skip("RONDO_BF16 needs compute capability 8, the device has less");
     return NULL;
   }
+  const rondo_layer *l = &desc->layer;
+  int refused = desc->recompute || l->layer_norm || l->recurrent_dropout > 0; /* by hoisted, with training */
+  if (l->backward_layer) refused |= l->backward_layer->layer_norm || l->backward_layer->recurrent_dropout > 0;
   rondo_plan_desc chosen = *desc;
-  if (now.variant && !desc->algorithm && !desc->training) chosen.algorithm = now.variant->algorithm;
+  int here = now.variant && rondo_context_backend(ctx) == now.variant->desc.backend && !(desc->training && refused);
+  if (here && !desc->algorithm) chosen.algorithm = now.variant->algorithm;
   EXPECT_OK(rondo_plan_create(&plan, ctx, &chosen));
   return plan ? test_at_end(release_plan, plan) : NULL;
 }

@@ -44,7 +44,7 @@ typedef enum test_where {
   TEST_REFERENCE = 1, /* once per variant of these backends: see test_variant */
   TEST_CPU = 2,
   TEST_CUDA = 4,
-  TEST_HOISTED = 8, /* CUDA again, with RONDO_HOISTED where a plan leaves the algorithm open and is not for training */
+  TEST_HOISTED = 8, /* CUDA again, with RONDO_HOISTED where a plan leaves the algorithm open and can have it */
   TEST_ALL = TEST_REFERENCE | TEST_CPU | TEST_CUDA
 } test_where;
 

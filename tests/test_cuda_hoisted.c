@@ -90,6 +90,58 @@ static void enqueues(const void *parameter) {
   }
 }
 
+/* Training: forward has one product for x of all steps beside those of the steps, and a kernel for each run of steps
+ * with equally many rows; a GRU one that spreads its matrix, dropout one that draws masks and one for each run. */
+static const counted_row training_counted[] = {
+    {"lstm:n2t9c3h4:h0:time", 1, 1, 0, 0}, {"lstm:n3t6c5h8l2:bi", 1, 1, 0, 0},        {"gru:n2t9c3h4:h0", 1, 1, 0, 1},
+    {"gru:n2t9c3h4:before", 2, 2, 0, 1},   {"rnn:n7t6c4h8:h0:len", 1, 1, 0, 3}, /* as above */
+    {"lstm:n3t5c4h8:proj=4", 2, 2, 0, 0},  {"lstm:n3t5c4h8:dropout=0.5", 1, 1, 0, 2}, {0}};
+
+static void training_enqueues(const void *parameter) {
+  const counted_row *row = parameter;
+  rondo_context *ctx = test_context();
+  cuda_runtime cuda;
+  test_setup s;
+  if (!ctx || !cuda_load(&cuda, ctx)) return;
+  if (!cuda.simt_count) SKIP("calls are counted under simt only");
+  const problem_data *data = test_data_named(row->name);
+  rondo_plan_desc desc = problem_plan_desc(&data->problem);
+  desc.training = 1;
+  if (!test_set_up(&s, ctx, data, &desc)) return;
+  s.batch.dropout_masks = NULL;
+  int T = 0, L = data->problem.num_layers * problem_directions(&data->problem), runs = 0;
+  for (; T < data->problem.timesteps && active(data, T); T++) runs += !T || active(data, T) != active(data, T - 1);
+  cuda_counts before = cuda_count(&cuda);
+  EXPECT_OK(rondo_forward(s.plan, ctx, &s.batch));
+  cuda_counts after = cuda_count(&cuda);
+  int products = (T * row->products + 1) * L, kernels = (T * row->kernels + runs + row->more) * L;
+  EXPECT(after.calls - before.calls == products, "%d products instead of %d", after.calls - before.calls, products);
+  EXPECT(after.launches - before.launches == kernels, "%d kernels instead of %d", after.launches - before.launches,
+         kernels);
+}
+
+/* What cannot be ahead is refused by name, and RONDO_AUTO takes stepwise. */
+static const char *const refused[] = {"lstm:n2t3c4h5:recompute", "gru:n2t3c4h5:norm", "rnn:n2t3c4h5:rdropout=0.5",
+                                      NULL};
+
+static void training_refuses(const void *parameter) {
+  problem p;
+  char message[PROBLEM_TEXT];
+  rondo_plan *plan = NULL;
+  rondo_context *ctx = test_context();
+  if (!ctx || !EXPECT(problem_parse(&p, parameter, message, sizeof message), "%s", message)) return;
+  rondo_plan_desc desc = problem_plan_desc(&p);
+  desc.training = 1, desc.algorithm = RONDO_HOISTED;
+  const char *what = p.recompute ? "recompute" : p.layer_norm ? "layer_norm" : "recurrent_dropout";
+  EXPECT_STATUS(RONDO_UNSUPPORTED, rondo_plan_create(&plan, ctx, &desc));
+  EXPECT(strstr(rondo_last_error(), what), "%s", rondo_last_error());
+  desc.algorithm = RONDO_AUTO;
+  if (!EXPECT_OK(rondo_plan_create(&plan, ctx, &desc))) return;
+  EXPECT(plan->algorithm->id == RONDO_STEPWISE && strstr(rondo_plan_text(plan), "hoisted not with these options"), "%s",
+         rondo_plan_text(plan));
+  rondo_plan_destroy(plan);
+}
+
 /* ---- What a step costs ------------------------------------------------------------------------------------------- */
 
 /* Of each unit and row: thread instructions, and bytes between the kernel and global memory. */
@@ -187,6 +239,8 @@ const test_suite test_cuda_hoisted = {
     "CudaHoisted",
     TEST_HOISTED,
     (const test_row[]){{"enqueues", enqueues, TEST_TABLE(counted)},
+                       {"training_enqueues", training_enqueues, TEST_TABLE(training_counted)},
+                       {"training_refuses", training_refuses, TEST_TABLE(refused)},
                        {"step_costs", step_costs, TEST_TABLE(costs)},
                        {"infinite_x", infinite_x, NULL, 0},
                        {"automatic", automatic, TEST_TABLE(choices)},

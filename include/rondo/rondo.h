@@ -197,7 +197,8 @@ typedef enum rondo_dtype {
 typedef enum rondo_algorithm {
   RONDO_AUTO = 0,
   RONDO_STEPWISE,  /* reference, CUDA: one product [h, x] @ [R; W] per timestep for the whole batch; CPU: training */
-  RONDO_HOISTED,   /* CPU, CUDA: x @ W for many timesteps ahead, then h @ R per timestep; not for training */
+  RONDO_HOISTED,   /* x @ W for many timesteps ahead, then h @ R per timestep. CPU: not for training; CUDA: in training
+                      not with recompute, layer_norm or recurrent_dropout */
   RONDO_PERSISTENT /* not offered yet */
 } rondo_algorithm;
 

@@ -51,7 +51,7 @@ struct rondo_plan {
   size_t layer_reserve[2][2], head_reserve; /* training: bytes it keeps of a pass, as layer_params */
   rondo_sizes sizes;
   char note[128]; /* the algorithm's part of text */
-  char text[352];
+  char text[384];
 };
 
 /* The caller's workspace, carved (plan.c): buffers (T, N, width) between layers, which take turns, y_last ahead of the

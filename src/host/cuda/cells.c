@@ -79,8 +79,8 @@ static rondo_status project_apart(const rondo_cuda_run *run, void *hx) {
 
 static rondo_status project_all(const rondo_cuda_run *run, void *hx) {
   const rondo_layer *layer = run->pass->layer;
-  return rondo_cuda_is_apart(layer, run->ahead) ? project_apart(run, hx)
-                                                : project(run, hx, 0, rondo_cuda_columns(layer));
+  int apart = rondo_cuda_is_apart(run->plan, layer, run->ahead);
+  return apart ? project_apart(run, hx) : project(run, hx, 0, rondo_cuda_columns(layer));
 }
 
 /* ---- LSTM -------------------------------------------------------------------------------------------------------- */

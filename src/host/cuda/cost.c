@@ -19,6 +19,7 @@
  * the quicker one, not what the clock will show. */
 #include "hoisted.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,6 +70,12 @@ typedef struct model {
   int ahead, chunk;
 } model;
 
+/* Whether gates pass over x @ W first; training keeps those of a GRU spread. */
+static double columns_of(const model *m, const rondo_layer *layer) {
+  int narrow = m->ahead && !m->plan->desc.training;
+  return (narrow ? rondo_gates(layer) : rondo_cuda_columns(layer)) * (double)layer->hidden_size;
+}
+
 static double product(const model *m, double rows, double columns, double inner) {
   const rondo_plan_desc *desc = &m->plan->desc;
   const rondo_cuda_machine *d = m->machine;
@@ -84,12 +91,19 @@ static double pass_through(const model *m, double floats) {
   return floats * sizeof(float) / (cache_share * m->machine->l2);
 }
 
+/* Likewise, gates of a chunk that may not fit there. */
+static double gates_through(const model *m, double floats) {
+  const rondo_cuda_machine *d = m->machine;
+  int fits = m->chunk * floats * sizeof(float) <= (double)d->l2_bytes;
+  return fits ? pass_through(m, floats) : floats * sizeof(float) / (memory_share * d->memory);
+}
+
 /* One timestep without what is done for a chunk. Gates are written and read; where a product adds to them twice. */
 static double step_time(const model *m, const rondo_layer *layer, double inputs) {
   double n = m->plan->desc.max_batch, units = layer->hidden_size, output = rondo_output_size(layer);
-  double gates = rondo_gates(layer) * units, all = m->ahead ? gates : rondo_cuda_columns(layer) * units;
+  double gates = rondo_gates(layer) * units, all = columns_of(m, layer);
   double inner = m->ahead ? output : output + inputs, time = launch;
-  int apart = rondo_cuda_is_apart(layer, m->ahead);
+  int apart = rondo_cuda_is_apart(m->plan, layer, m->ahead);
   if (layer->reset_before)
     time += launch + product(m, n, 2 * units, inner) + product(m, n, units, inner);
   else if (apart)
@@ -97,14 +111,15 @@ static double step_time(const model *m, const rondo_layer *layer, double inputs)
   else
     time += product(m, n, all, inner);
   if (layer->projection_size) time += launch + product(m, n, output, units);
-  return time + pass_through(m, n * (all * (m->ahead && !apart ? 3 : apart ? 4 : 2) + 4 * units));
+  if (m->ahead) time += gates_through(m, n * all);
+  return time + pass_through(m, n * (all * (m->ahead && !apart ? 2 : apart ? 3 : 2) + 4 * units));
 }
 
 /* x of one chunk: brought together, and with hoisted projected. */
 static double chunk_time(const model *m, const rondo_layer *layer, double inputs) {
-  double rows = (double)m->plan->desc.max_batch * m->chunk, gates = rondo_gates(layer) * (double)layer->hidden_size;
+  double rows = (double)m->plan->desc.max_batch * m->chunk, all = columns_of(m, layer);
   double time = launch + pass_through(m, 2 * rows * inputs);
-  return m->ahead ? time + product(m, rows, gates, inputs) + pass_through(m, rows * gates) : time;
+  return m->ahead ? time + product(m, rows, all, inputs) + m->chunk * gates_through(m, rows / m->chunk * all) : time;
 }
 
 static double layer_time(const model *m, const rondo_layer *layer, size_t inputs) {
@@ -119,6 +134,8 @@ static double predict(const rondo_plan *plan, const rondo_context *ctx, int ahea
   const rondo_cuda_state *state = rondo_cuda_state_of(ctx);
   model m = {.plan = plan, .machine = &state->machine, .ahead = ahead};
   m.chunk = ahead ? rondo_cuda_hoisted_chunk(plan, state) : rondo_cuda_stepwise_chunk(plan);
+  if (plan->desc.training) m.chunk = plan->desc.max_timesteps;
+  if (ahead && plan->desc.training && !rondo_cuda_trains_ahead(plan)) return INFINITY;
   double time = 0;
   for (int index = 0; index < plan->desc.layer.num_layers; index++)
     for (int d = 0; d < plan->directions; d++)
@@ -136,7 +153,9 @@ double rondo_cuda_hoisted_predict(const rondo_plan *plan, const rondo_context *c
 
 void rondo_cuda_note_model(rondo_plan *plan, const rondo_context *ctx, int ahead) {
   size_t used = strlen(plan->note);
-  double steps = plan->desc.max_timesteps;
-  snprintf(plan->note + used, sizeof plan->note - used, ", model: %.1f us a timestep, %s %.1f",
-           predict(plan, ctx, ahead) / steps, ahead ? "stepwise" : "hoisted", predict(plan, ctx, !ahead) / steps);
+  double steps = plan->desc.max_timesteps, other = predict(plan, ctx, !ahead) / steps;
+  char verdict[40] = ", hoisted not with these options";
+  if (isfinite(other)) snprintf(verdict, sizeof verdict, ", %s %.1f", ahead ? "stepwise" : "hoisted", other);
+  snprintf(plan->note + used, sizeof plan->note - used, ", model: %.1f us a timestep%s%s",
+           predict(plan, ctx, ahead) / steps, plan->desc.training ? " forward" : "", verdict);
 }

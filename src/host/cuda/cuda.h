@@ -87,6 +87,7 @@ double rondo_cuda_hoisted_predict(const rondo_plan *plan, const rondo_context *c
 
 /* training.c, training_backward.c */
 rondo_status rondo_cuda_training_prepare(rondo_plan *plan, const rondo_context *ctx);
+rondo_status rondo_cuda_training_prepare_ahead(rondo_plan *plan, const rondo_context *ctx);
 rondo_status rondo_cuda_training_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
 rondo_status rondo_cuda_training_merge(const rondo_plan *plan, rondo_context *ctx, const rondo_merge_args *args);
 rondo_status rondo_cuda_training_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_gradient *gradient);

@@ -69,7 +69,7 @@ static size_t carve(const rondo_plan *plan, const rondo_layer *layer, size_t inp
   int lstm = layer->cell == RONDO_LSTM, dense = layer->cell == RONDO_DENSE, exact = needs_exact(type, layer);
   size_t n = (size_t)plan->desc.max_batch, t = (size_t)plan->desc.max_timesteps, units = (size_t)layer->hidden_size;
   size_t rows = rondo_size_mul((size_t)plan->chunk, n), gates = (size_t)rondo_gates(layer) * units;
-  int beside = ahead && !dense, apart = !dense && rondo_cuda_is_apart(layer, ahead);
+  int beside = ahead && !dense, apart = !dense && rondo_cuda_is_apart(plan, layer, ahead);
   int aside = layer->projection_size || (layer->reset_before && !exact);
   parts->blas = rondo_arena_take(&arena, blas_bytes, 1);
   parts->hx = take_of(type, &arena, beside ? n : rows, hx_numbers(type, layer, inputs, ahead));

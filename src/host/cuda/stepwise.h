@@ -59,9 +59,9 @@ typedef struct rondo_cuda_run {
   int ahead;       /* hoisted: gates of the step at hand is x @ W already */
 } rondo_cuda_run;
 
-/* Whether h @ R is not added to x @ W by the product. */
-static inline int rondo_cuda_is_apart(const rondo_layer *layer, int ahead) {
-  return layer->layer_norm || (ahead && rondo_cuda_is_spread(layer));
+/* Whether h @ R is not added to x @ W by a product. (Training's reserve has the spread sums.) */
+static inline int rondo_cuda_is_apart(const rondo_plan *plan, const rondo_layer *layer, int ahead) {
+  return layer->layer_norm || (ahead && rondo_cuda_is_spread(layer) && !plan->desc.training);
 }
 
 /* One of a plan's kinds of layer: the first one and those above it, of each direction, and the head. */
