@@ -142,8 +142,8 @@ void test_report(char *text, size_t size) {
   if (!now.problem[0]) return;
   used += snprintf(text + used, size - (size_t)used, "\n  problem: %s", now.problem);
   if (!v) return;
-  used += snprintf(text + used, size - (size_t)used, "\n  perhaps also: bench_lstm %s --backend %s", now.problem,
-                   backends[v->desc.backend]);
+  used += snprintf(text + used, size - (size_t)used, "\n  perhaps also: bench_lstm %s --backend %s%s", now.problem,
+                   backends[v->desc.backend], v->algorithm == RONDO_HOISTED ? " --algorithm hoisted" : "");
   if (v->desc.backend == RONDO_CPU)
     snprintf(text + used, size - (size_t)used, " --threads %d --isa %s", v->desc.threads, isas[v->desc.max_isa]);
 }

@@ -68,7 +68,7 @@ struct Shape {
   dim3 grid, block;
 };
 
-enum { BLOCK = 128, WIDE_BLOCK = 256, MOST_Z = 65535 }; /* WIDE: for whole rows */
+enum { BLOCK = 128, WIDE_BLOCK = 256, MOST_Z = 65535, MOST_Y = 65535 }; /* WIDE: for whole rows */
 
 inline Shape shape(int rows, int columns) {
   unsigned across = 1;
@@ -79,10 +79,11 @@ inline Shape shape(int rows, int columns) {
   return {grid, dim3(across, down)};
 }
 
-/* As shape, but at least eight rows share a block, if there are so many, whatever their length: for load_common. */
+/* As shape, but at least eight rows share a block, if there are so many, whatever their length (unless that would be
+ * too many blocks over y): for load_common. */
 inline Shape shape_of_rows(int rows, int columns) {
   unsigned down = 1, across = 1;
-  while (down < 8 && down < (unsigned)rows) down *= 2;
+  while (down < 8 && down < (unsigned)rows && (unsigned)columns <= BLOCK / (2 * down) * MOST_Y) down *= 2;
   while (across < BLOCK / down && across < (unsigned)columns) across *= 2;
   while (across * down < BLOCK && down < (unsigned)rows) down *= 2;
   dim3 grid(((unsigned)rows + down - 1) / down, ((unsigned)columns + across - 1) / across);
