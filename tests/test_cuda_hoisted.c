@@ -186,6 +186,23 @@ static void step_costs(const void *parameter) {
   EXPECT(bytes > 1 && bytes <= row->bytes, "%.2f bytes", bytes);
 }
 
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* More x than the plan has room for at a time: some 25 MB, half of the second-level cache. */
+static void several_chunks(const void *parameter) {
+  (void)parameter;
+  rondo_context *ctx = test_context();
+  const problem_data *data = test_data_named("rnn:n100t260c256h1");
+  compare_expected exact;
+  test_setup s;
+  if (!ctx || !test_set_up(&s, ctx, data, NULL)) return;
+  if (s.plan->chunk >= data->problem.timesteps) SKIP("this device has room for %d timesteps", s.plan->chunk);
+  test_outputs got = test_forward(&s, &s.batch);
+  if (!EXPECT(compare_expect_steps(&exact, data, compare_float, got.y), "no memory")) return;
+  EXPECT_RATIO(compare_y(&exact, data, got.y), "y");
+  compare_free(&exact);
+}
+
 /* ---- Infinite numbers -------------------------------------------------------------------------------------------- */
 
 /* An infinite x saturates the gates of a GRU, and nothing is multiplied by the zeros of its spread matrix. */
@@ -242,6 +259,7 @@ const test_suite test_cuda_hoisted = {
                        {"training_enqueues", training_enqueues, TEST_TABLE(training_counted)},
                        {"training_refuses", training_refuses, TEST_TABLE(refused)},
                        {"step_costs", step_costs, TEST_TABLE(costs)},
+                       {"several_chunks", several_chunks, NULL, 0},
                        {"infinite_x", infinite_x, NULL, 0},
                        {"automatic", automatic, TEST_TABLE(choices)},
                        {"chunks_are_equal", test_cuda_chunks_are_equal, TEST_TABLE(cuda_problems)},
