@@ -70,7 +70,7 @@ typedef struct model {
   int ahead, chunk;
 } model;
 
-/* Whether gates pass over x @ W first; training keeps those of a GRU spread. */
+/* Columns of the sums: hoisted has none of a spread matrix that hold zeros, but in training, which keeps them. */
 static double columns_of(const model *m, const rondo_layer *layer) {
   int narrow = m->ahead && !m->plan->desc.training;
   return (narrow ? rondo_gates(layer) : rondo_cuda_columns(layer)) * (double)layer->hidden_size;
@@ -98,7 +98,8 @@ static double gates_through(const model *m, double floats) {
   return fits ? pass_through(m, floats) : floats * sizeof(float) / (memory_share * d->memory);
 }
 
-/* One timestep without what is done for a chunk. Gates are written and read; where a product adds to them twice. */
+/* One timestep without what is done for a chunk. A product writes its sums and the cell reads them; when x is ahead,
+ * the one or the other reads those of the chunk, too. */
 static double step_time(const model *m, const rondo_layer *layer, double inputs) {
   double n = m->plan->desc.max_batch, units = layer->hidden_size, output = rondo_output_size(layer);
   double gates = rondo_gates(layer) * units, all = columns_of(m, layer);
@@ -112,7 +113,7 @@ static double step_time(const model *m, const rondo_layer *layer, double inputs)
     time += product(m, n, all, inner);
   if (layer->projection_size) time += launch + product(m, n, output, units);
   if (m->ahead) time += gates_through(m, n * all);
-  return time + pass_through(m, n * (all * (m->ahead && !apart ? 2 : apart ? 3 : 2) + 4 * units));
+  return time + pass_through(m, n * (all * (apart && !m->ahead ? 4 : 2) + 4 * units));
 }
 
 /* x of one chunk: brought together, and with hoisted projected. */
@@ -136,11 +137,13 @@ static double predict(const rondo_plan *plan, const rondo_context *ctx, int ahea
   m.chunk = ahead ? rondo_cuda_hoisted_chunk(plan, state) : rondo_cuda_stepwise_chunk(plan);
   if (plan->desc.training) m.chunk = plan->desc.max_timesteps;
   if (ahead && plan->desc.training && !rondo_cuda_trains_ahead(plan)) return INFINITY;
-  double time = 0;
-  for (int index = 0; index < plan->desc.layer.num_layers; index++)
-    for (int d = 0; d < plan->directions; d++)
-      time += layer_time(&m, &plan->direction[d], rondo_layer_inputs(plan, index));
-  return plan->head.hidden_size ? time + layer_time(&m, &plan->head, (size_t)plan->width) : time;
+  const rondo_layer *layer = &plan->desc.layer;
+  double time = 0, above = layer->num_layers - 1;
+  for (int d = 0; d < plan->directions; d++) {
+    time += layer_time(&m, &plan->direction[d], rondo_layer_inputs(plan, 0));
+    if (above > 0) time += above * layer_time(&m, &plan->direction[d], rondo_layer_inputs(plan, 1));
+  }
+  return layer->head_units ? time + layer_time(&m, &plan->head, (size_t)plan->width) : time;
 }
 
 double rondo_cuda_stepwise_predict(const rondo_plan *plan, const rondo_context *ctx) {
