@@ -58,7 +58,15 @@ cuda_counts cuda_count(const cuda_runtime *cuda);
 /* Of every cell, direction and kind of order, small. Ends with NULL. */
 extern const char *const cuda_problems[];
 
-/* Rows of test_cuda_streams.c, for the suite in test_cuda.c. */
+/* Rows of test_cuda.c that the suite of hoisted has, too. */
+extern const char *const cuda_many_problems[]; /* with more rows than a kernel can carry */
+extern const char *const cuda_half_problems[]; /* with weights of 16 bits */
+void test_cuda_chunks_are_equal(const void *name);
+void test_cuda_many_rows(const void *name);
+void test_cuda_x_is_rounded(const void *name);
+void test_cuda_h_is_not_rounded(const void *name);
+
+/* Rows of test_cuda_streams.c, for both. */
 extern const char *const cuda_ordered_problems[]; /* with lengths, masks, slots, restart */
 void test_cuda_work_is_in_order(const void *name);
 void test_cuda_copies_are_in_order(const void *unused);

@@ -34,14 +34,10 @@ const char *__tsan_default_options(void) {
 /* ---- The running test -------------------------------------------------------------------------------------------- */
 
 #define CPU(name, isa, count)                                                                                          \
-  {                                                                                                                    \
-    "cpu_" name "_t" #count, {                                                                                         \
-      .backend = RONDO_CPU, .threads = (count), .max_isa = (isa)                                                       \
-    }                                                                                                                  \
-  }
+  { "cpu_" name "_t" #count, {.backend = RONDO_CPU, .threads = (count), .max_isa = (isa)}, RONDO_AUTO }
 
 const test_variant test_variants[] = {
-    {"reference", {.backend = RONDO_REFERENCE}},
+    {"reference", {.backend = RONDO_REFERENCE}, RONDO_AUTO},
     CPU("portable", RONDO_ISA_PORTABLE, 1),
     CPU("portable", RONDO_ISA_PORTABLE, 2),
     CPU("portable", RONDO_ISA_PORTABLE, 3),
@@ -57,14 +53,15 @@ const test_variant test_variants[] = {
     CPU("amx", RONDO_ISA_AMX, 1),
     CPU("amx", RONDO_ISA_AMX, 2),
     CPU("amx", RONDO_ISA_AMX, 3),
-    {"cuda", {.backend = RONDO_CUDA}},
+    {"cuda", {.backend = RONDO_CUDA}, RONDO_STEPWISE},
+    {"cuda_hoisted", {.backend = RONDO_CUDA}, RONDO_HOISTED},
     {0},
 };
 
 test_where test_where_of(const test_variant *variant) {
   switch (variant->desc.backend) {
     case RONDO_REFERENCE: return TEST_REFERENCE;
-    case RONDO_CUDA: return TEST_CUDA;
+    case RONDO_CUDA: return variant->algorithm == RONDO_HOISTED ? TEST_HOISTED : TEST_CUDA;
     default: return TEST_CPU;
   }
 }
@@ -148,8 +145,8 @@ void test_report(char *text, size_t size) {
   if (!now.problem[0]) return;
   used += snprintf(text + used, size - (size_t)used, "\n  problem: %s", now.problem);
   if (!v) return;
-  used += snprintf(text + used, size - (size_t)used, "\n  perhaps also: bench_lstm %s --backend %s", now.problem,
-                   backends[v->desc.backend]);
+  used += snprintf(text + used, size - (size_t)used, "\n  perhaps also: bench_lstm %s --backend %s%s", now.problem,
+                   backends[v->desc.backend], v->algorithm == RONDO_HOISTED ? " --algorithm hoisted" : "");
   if (v->desc.backend == RONDO_CPU)
     snprintf(text + used, size - (size_t)used, " --threads %d --isa %s", v->desc.threads, isas[v->desc.max_isa]);
 }
@@ -234,6 +231,12 @@ rondo_plan *test_plan(rondo_context *ctx, const rondo_plan_desc *desc) {
     test_skip("RONDO_INT8 is not offered by CUDA");
     return NULL;
   }
-  EXPECT_OK(rondo_plan_create(&plan, ctx, desc));
+  const rondo_layer *l = &desc->layer;
+  int refused = desc->recompute || l->layer_norm || l->recurrent_dropout > 0; /* by hoisted, with training */
+  if (l->backward_layer) refused |= l->backward_layer->layer_norm || l->backward_layer->recurrent_dropout > 0;
+  rondo_plan_desc chosen = *desc;
+  int here = now.variant && rondo_context_backend(ctx) == now.variant->desc.backend && !(desc->training && refused);
+  if (here && !desc->algorithm) chosen.algorithm = now.variant->algorithm;
+  EXPECT_OK(rondo_plan_create(&plan, ctx, &chosen));
   return plan ? test_at_end(release_plan, plan) : NULL;
 }

@@ -44,6 +44,7 @@ typedef enum test_where {
   TEST_REFERENCE = 1, /* once per variant of these backends: see test_variant */
   TEST_CPU = 2,
   TEST_CUDA = 4,
+  TEST_HOISTED = 8, /* CUDA again, with RONDO_HOISTED where a plan leaves the algorithm open and can have it */
   TEST_ALL = TEST_REFERENCE | TEST_CPU | TEST_CUDA
 } test_where;
 
@@ -94,6 +95,7 @@ void *test_at_end(void (*release)(void *pointer), void *pointer);
 typedef struct test_variant {
   const char *name;
   rondo_context_desc desc; /* max_isa is exact here: a machine without it skips */
+  rondo_algorithm algorithm;
 } test_variant;
 
 const test_variant *test_here(void); /* of the running test; NULL in a suite that runs once */

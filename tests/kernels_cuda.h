@@ -46,6 +46,7 @@ void test_lstm_cell_forward(const void *row);
 void test_gru_reset_forward(const void *row);
 void test_gru_cell_forward(const void *row);
 void test_rnn_cell_forward(const void *row);
+void test_sigmoid_limits(const void *unused);
 
 typedef struct kernel_cell_row {
   const char *name;
@@ -59,7 +60,7 @@ typedef struct kernel_cell_row {
   int zero_y_last;
   float scale;                /* of the sums; 0 is 4 */
   rondo_cell_options options; /* kinds 0: tanh, sigmoid, tanh */
-  int peephole, norm, reset_before, no_c_0, unprojected, no_bias;
+  int peephole, norm, reset_before, apart, x_first, no_c_0, unprojected, no_bias;
   rondo_dtype type; /* of the rows that products read */
 } kernel_cell_row;
 extern const kernel_cell_row kernel_lstm_rows[], kernel_reset_rows[], kernel_gru_rows[], kernel_rnn_rows[];

@@ -1,6 +1,6 @@
-/* test_cuda.c - what only the CUDA backend promises: one product and one kernel a timestep and nothing beside, the
- * caller's stream and its capture, graphs (test_cuda_streams.c), the caller's current device, CUDA's errors as Rondo's.
- */
+/* test_cuda.c - what only the CUDA backend promises: one product and one kernel a timestep and nothing beside (of
+ * hoisted in test_cuda_hoisted.c), the caller's stream and its capture, graphs (test_cuda_streams.c), the caller's
+ * current device, CUDA's errors as Rondo's. */
 #include "compare.h"
 #include "cuda_runtime.h"
 
@@ -120,7 +120,7 @@ static const counted_row dense_counted[] = {{"dense:n3t6c5h8:time", 1, 1, 0},
 /* ---- Chunks, workspace ------------------------------------------------------------------------------------------- */
 
 /* How many timesteps are gathered at a time does not change a bit. */
-static void chunks_are_equal(const void *parameter) {
+void test_cuda_chunks_are_equal(const void *parameter) {
   rondo_context *ctx = test_context();
   test_setup s;
   if (!ctx || !test_set_up(&s, ctx, test_data_named(parameter), NULL)) return;
@@ -133,7 +133,7 @@ static void chunks_are_equal(const void *parameter) {
 }
 
 /* More rows than one kernel can carry as its parameters, and more words of a mask. */
-static void many_rows(const void *parameter) {
+void test_cuda_many_rows(const void *parameter) {
   rondo_context *ctx = test_context();
   const problem_data *data = test_data_named(parameter);
   compare_expected exact;
@@ -146,7 +146,7 @@ static void many_rows(const void *parameter) {
   compare_free(&exact);
 }
 
-static const char *const many[] = {"rnn:n2100t2c1h1:len:h0", "rnn:n130t2000c1h1:mask=rows", NULL};
+const char *const cuda_many_problems[] = {"rnn:n2100t2c1h1:len:h0", "rnn:n130t2000c1h1:mask=rows", NULL};
 
 /* cuBLAS wants 256 bytes, callers are asked for 64. */
 static void workspace_may_be_anywhere(const void *parameter) {
@@ -192,7 +192,7 @@ static void tf32_is_an_option(const void *parameter) {
 /* ---- Weights of 16 bits ------------------------------------------------------------------------------------------ */
 
 /* Products see x rounded to the type, so an x that is rounded before gives the same bits; and another x does not. */
-static void x_is_rounded(const void *parameter) {
+void test_cuda_x_is_rounded(const void *parameter) {
   rondo_context *ctx = test_context();
   test_setup s;
   const problem_data *data = test_data_named(parameter);
@@ -210,7 +210,7 @@ static void x_is_rounded(const void *parameter) {
 
 /* h goes from step to step in float, in the call and from call to call: a call for each step gives the same bits, where
  * products of one size add in one order. */
-static void h_is_not_rounded(const void *parameter) {
+void test_cuda_h_is_not_rounded(const void *parameter) {
   rondo_context *ctx = test_context();
   test_setup s;
   const problem_data *data = test_data_named(parameter);
@@ -230,13 +230,13 @@ static void h_is_not_rounded(const void *parameter) {
   EXPECT(test_same_bits(whole.c_n, pieces.c_n, s.state_count), "c_n in pieces has other bits");
 }
 
-static const char *const half_problems[] = {"lstm:n3t4c5h8:h0:weights=f16",
-                                            "lstm:n3t4c5h9:h0:proj=4:zoneout=0.5:weights=bf16",
-                                            "gru:n3t4c8h8:h0:weights=bf16",
-                                            "gru:n3t4c5h7:h0:before:weights=f16",
-                                            "gru:n3t4c5h7:h0:norm:weights=f16",
-                                            "rnn:n3t4c5h8:h0:zoneout=0.5:weights=f16",
-                                            NULL};
+const char *const cuda_half_problems[] = {"lstm:n3t4c5h8:h0:weights=f16",
+                                          "lstm:n3t4c5h9:h0:proj=4:zoneout=0.5:weights=bf16",
+                                          "gru:n3t4c8h8:h0:weights=bf16",
+                                          "gru:n3t4c5h7:h0:before:weights=f16",
+                                          "gru:n3t4c5h7:h0:norm:weights=f16",
+                                          "rnn:n3t4c5h8:h0:zoneout=0.5:weights=f16",
+                                          NULL};
 
 /* Tensor cores know such numbers from compute capability 8 on. */
 static void bf16_needs_sm_80(const void *parameter) {
@@ -324,8 +324,8 @@ const test_suite test_cuda = {
     TEST_CUDA,
     (const test_row[]){{"enqueues", enqueues, TEST_TABLE(counted)},
                        {"dense_enqueues", dense_enqueues, TEST_TABLE(dense_counted)},
-                       {"chunks_are_equal", chunks_are_equal, TEST_TABLE(cuda_problems)},
-                       {"many_rows", many_rows, TEST_TABLE(many)},
+                       {"chunks_are_equal", test_cuda_chunks_are_equal, TEST_TABLE(cuda_problems)},
+                       {"many_rows", test_cuda_many_rows, TEST_TABLE(cuda_many_problems)},
                        {"workspace_may_be_anywhere", workspace_may_be_anywhere, NULL, 0},
                        {"work_is_in_the_streams_order", test_cuda_work_is_in_order, TEST_TABLE(cuda_problems)},
                        {"copies_are_in_the_streams_order", test_cuda_copies_are_in_order, NULL, 0},
@@ -335,8 +335,8 @@ const test_suite test_cuda = {
                        {"graph_launch_is_one_call", test_cuda_graph_launch_is_one_call, NULL, 0},
                        {"two_threads", test_cuda_two_threads, NULL, 0},
                        {"tf32_is_an_option", tf32_is_an_option, NULL, 0},
-                       {"x_is_rounded", x_is_rounded, TEST_TABLE(half_problems)},
-                       {"h_is_not_rounded", h_is_not_rounded, TEST_TABLE(half_problems)},
+                       {"x_is_rounded", test_cuda_x_is_rounded, TEST_TABLE(cuda_half_problems)},
+                       {"h_is_not_rounded", test_cuda_h_is_not_rounded, TEST_TABLE(cuda_half_problems)},
                        {"bf16_needs_sm_80", bf16_needs_sm_80, NULL, 0},
                        {"device_must_exist", device_must_exist, NULL, 0},
                        {"errors_are_translated", errors_are_translated, NULL, 0},

@@ -261,5 +261,5 @@ const test_suite test_directions = {
                        {NULL, NULL, NULL, 0}}};
 
 const test_suite test_backward_layer = {
-    "BackwardLayer", TEST_ALL,
+    "BackwardLayer", TEST_ALL | TEST_HOISTED,
     (const test_row[]){{"backward_layer", backward_layer, TEST_TABLE(pairs)}, {NULL, NULL, NULL, 0}}};

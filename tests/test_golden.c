@@ -177,7 +177,7 @@ static void gradients(const void *parameter) {
   EXPECT(ran == g->gradients, "%d cases of %s have gradients, not %d", ran, g->name, g->gradients);
 }
 
-const test_suite test_golden = {"Golden", TEST_ALL,
+const test_suite test_golden = {"Golden", TEST_ALL | TEST_HOISTED,
                                 (const test_row[]){{"cases", cases, TEST_TABLE(groups)},
                                                    {"gradients", gradients, TEST_TABLE(DERIVED_GROUPS)},
                                                    {NULL, NULL, NULL, 0}}};

@@ -245,7 +245,7 @@ static const char *const one_step[] = {"lstm:n3t1c4h7:weights=f16",  "lstm:n3t1c
                                        "gru:n3t1c4h7:weights=bf16",  "gru:n3t1c4h7:before:weights=f16",
                                        "rnn:n3t1c4h17:weights=bf16", NULL};
 
-const test_suite test_halves = {"Halves", TEST_ALL,
+const test_suite test_halves = {"Halves", TEST_ALL | TEST_HOISTED,
                                 (const test_row[]){{"representable", representable, TEST_TABLE(plain)},
                                                    {"smaller", smaller, TEST_TABLE(large)},
                                                    {"not_finite", not_finite, TEST_TABLE(one_step)},

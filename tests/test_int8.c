@@ -176,7 +176,7 @@ static void too_deep(const void *unused) {
     int offered = backend == RONDO_REFERENCE || (backend == RONDO_CPU && i % 2 == 0);
     EXPECT_STATUS(offered ? RONDO_OK : RONDO_UNSUPPORTED, rondo_plan_create(&plan, ctx, &desc));
     if (!offered) {
-      const char *words = backend == RONDO_CPU ? "only up to 132104 of each" : "RONDO_INT8 is not offered by cuda";
+      const char *words = backend == RONDO_CPU ? "only up to 132104 of each" : "RONDO_INT8 is not offered by CUDA";
       EXPECT(strstr(rondo_last_error(), words), "\"%s\" does not say \"%s\"", rondo_last_error(), words);
     }
     rondo_plan_destroy(plan);

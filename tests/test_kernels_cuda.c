@@ -207,6 +207,9 @@ static const gather_row gather_rows[] = {
     {"odd_mask", 9, 4, 3, 5, 2, 0, 2, 0, ROWS_MASK, 0, 0, 0},
     {"mask_zeros", 9, 4, 3, 5, 2, 0, 1, 0, ROWS_MASK, 0, 0, 0},
     {"without_h", 3, 4, 5, 0, 0, 0, 0, 0, ROWS_FULL, 0, 0, 0},
+    {"without_x", 3, 1, 0, 5, 0, 0, 2, 0, ROWS_FULL, 0, 0, 0},
+    {"without_x_fours_mask", 7, 5, 0, 8, 0, 0, 2, 0, ROWS_MASK, 0, 0, 0},
+    {"f16_without_x", 7, 5, 0, 8, 0, 0, 2, 0, ROWS_FIRST, 0, RONDO_F16, 1},
     {"wide", 2, 2, 520, 4, 0, 0, 2, 0, ROWS_FULL, 0, 0, 0},     /* more groups of four than a block has threads */
     {"wide_odd", 2, 2, 3, 261, 1, 0, 2, 0, ROWS_FULL, 0, 0, 0}, /* more columns */
     {"tall", 300, 2, 2, 1, 0, 0, 2, 0, ROWS_MASK, 0, 0, 0},     /* more rows than one block takes */
@@ -457,6 +460,7 @@ const test_suite test_kernels_cuda = {
                        {"gru_reset_forward", test_gru_reset_forward, TEST_TABLE(kernel_reset_rows)},
                        {"gru_cell_forward", test_gru_cell_forward, TEST_TABLE(kernel_gru_rows)},
                        {"rnn_cell_forward", test_rnn_cell_forward, TEST_TABLE(kernel_rnn_rows)},
+                       {"sigmoid_limits", test_sigmoid_limits, NULL, 0},
                        {"dense_forward", dense_forward, TEST_TABLE(dense_rows)},
                        {0}},
 };

@@ -295,3 +295,33 @@ void test_rnn_cell_forward(const void *parameter) {
   rondo_rnn_cell_forward_ref(&here);
   cell_check_places(c.ctx, k, &c.rows, &c.places, c.bound);
 }
+
+/* The kernels' sigmoid where its exponential over- and underflows, at its reduction's seams, and for what is no number:
+ * within 8 units of 2^-24, or 0 for what is no normal number. */
+void test_sigmoid_limits(const void *unused) {
+  enum { COUNT = 2048, SPECIAL = 12 };
+  static const float special[SPECIAL] = {INFINITY, -INFINITY, 3.4e38f, -3.4e38f, 1e30f,  -1e30f,
+                                         1e9f,     -1e9f,     0,       -0.0f,    1e-30f, -1e-45f};
+  (void)unused;
+  rondo_context *ctx = test_context();
+  if (!ctx) return;
+  kernel_array v = kernel_random(ctx, COUNT, RANDOM_GATES, 110), h = kernel_poison(ctx, COUNT);
+  if (!v.there || !h.there) return;
+  memcpy(v.here, special, sizeof special);
+  for (int i = SPECIAL; i < SPECIAL + 256; i++) v.here[i] = 0.34657359f * (float)(i - SPECIAL - 128); /* n + 1/2, n */
+  v.here[COUNT - 1] = NAN;
+  buffer_write(ctx, v.there, v.here, COUNT * sizeof(float));
+  rondo_rnn_cell_forward_args args = {.step = {.rows = 1, .timesteps = 1},
+                                      .hidden_size = COUNT,
+                                      .gates = v.there,
+                                      .options = {.activation = {RONDO_SIGMOID, 0, 0}},
+                                      .output = {.h_n = {h.there, COUNT}}};
+  kernel_launch(ctx, "rnn_cell_forward", &args);
+  float *got = kernel_download(ctx, h);
+  for (int i = 0; i < COUNT - 1; i++) {
+    double exact = 1 / (1 + exp(-(double)v.here[i])), most = 8 * 0x1p-24 * exact;
+    if (exact < 0x1p-126) most = exact;
+    EXPECT(fabs((double)got[i] - exact) <= most && !signbit(got[i]), "sigmoid(%a) is %a", v.here[i], got[i]);
+  }
+  EXPECT(isnan(got[COUNT - 1]), "sigmoid(NaN) is %a", got[COUNT - 1]);
+}

@@ -278,6 +278,22 @@ const kernel_cell_row kernel_gru_rows[] = {
      .options = {.zoneout = 0.5f, .clip = 0.5f}},
     {.name = "norm", .n = 7, .h = 6, .t = 3, .step = 1, .kind = ROWS_MASK, .norm = 1, .in_place = 1},
     {.name = "norm_wide", .n = 2, .h = 300, .norm = 1, .options = {.zoneout = 0.5f}},
+    {.name = "apart", .n = 3, .h = 8, .apart = 1},
+    {.name = "apart_odd_first", .n = 9, .h = 5, .t = 4, .step = 1, .kind = ROWS_FIRST, .in_place = 1, .apart = 1},
+    {.name = "x_first", .n = 3, .h = 8, .x_first = 1},
+    {.name = "x_first_odd", .n = 4, .h = 7, .gap = 1, .x_first = 1},
+    {.name = "x_first_zoneout", .n = 4, .h = 7, .x_first = 1, .options = {.zoneout = 0.25f}},
+    {.name = "x_first_apart", .n = 7, .h = 8, .t = 4, .step = 2, .kind = ROWS_MASK, .x_first = 1, .apart = 1},
+    {.name = "x_first_apart_odd", .n = 4, .h = 7, .x_first = 1, .apart = 1},
+    {.name = "x_first_apart_options",
+     .n = 7,
+     .h = 6,
+     .t = 3,
+     .kind = ROWS_MASK,
+     .x_first = 1,
+     .apart = 1,
+     .options = {.activation = {RONDO_ELU, 0.5f, 0}, .recurrent_activation = {RONDO_SOFTPLUS, 0, 0}, .clip = 2}},
+    {.name = "f16_x_first_apart", .n = 4, .h = 8, .t = 2, .x_first = 1, .apart = 1, .type = RONDO_F16},
     {.name = "f16_fours_mask", .n = 7, .h = 8, .t = 4, .step = 2, .kind = ROWS_MASK, .type = RONDO_F16, .in_place = 1},
     {.name = "f16_odd", .n = 4, .h = 7, .t = 2, .gap = 1, .type = RONDO_F16},
     {.name = "f16_before", .n = 4, .h = 6, .t = 2, .reset_before = 1, .type = RONDO_F16},
@@ -290,11 +306,13 @@ const kernel_cell_row kernel_gru_rows[] = {
 static near gru_near(const kernel_cell_row *k, const rondo_gru_cell_forward_args *args, const near *x, const near *h,
                      ptrdiff_t j, double old) {
   const rondo_cell_options *f = &args->options;
-  ptrdiff_t H = k->h, parts = k->reset_before || k->norm ? 3 : 4;
+  ptrdiff_t H = k->h, parts = k->reset_before || k->norm || k->apart ? 3 : 4;
   double u = compare_float.state;
   near v[4] = {{0, 0}};
-  for (ptrdiff_t l = 0; l < parts; l++) v[l] = near_add(x[l * H + j], near_exact((double)args->bias[l * H + j]), u);
-  for (ptrdiff_t l = 0; l < 2 && h; l++) v[l] = near_add(v[l], h[l * H + j], u);
+  for (ptrdiff_t l = 0; l < parts; l++) v[l] = x[(k->x_first && l < 3 ? (l + 1) % 3 : l) * H + j];
+  for (ptrdiff_t l = 0; l < 2 && k->apart; l++) v[l] = near_add(v[l], h[l * H + j], u);
+  for (ptrdiff_t l = 0; l < parts; l++) v[l] = near_add(v[l], near_exact((double)args->bias[l * H + j]), u);
+  for (ptrdiff_t l = 0; l < 2 && k->norm; l++) v[l] = near_add(v[l], h[l * H + j], u);
   if (h) v[3] = near_add(h[2 * H + j], near_exact((double)args->bias[3 * H + j]), u);
   near z = cell_active(v[0], f->clip, f->recurrent_activation);
   near r = cell_active(v[1], f->clip, f->recurrent_activation);
@@ -305,30 +323,31 @@ static near gru_near(const kernel_cell_row *k, const rondo_gru_cell_forward_args
 
 void test_gru_cell_forward(const void *parameter) {
   const kernel_cell_row *k = parameter;
-  int gates = k->reset_before || k->norm ? 3 : 4;
+  int gates = k->reset_before || k->norm || k->apart ? 3 : 4;
   cell_case c;
   if (!cell_make(k, gates, 4, &c)) return;
   rondo_gru_cell_forward_args here = {.step = c.rows.here,
                                       .hidden_size = k->h,
                                       .gates = c.gates.here,
-                                      .recurrent = k->norm ? c.recurrent.here : NULL,
+                                      .recurrent = k->norm || k->apart ? c.recurrent.here : NULL,
                                       .bias = c.bias.here,
-                                      .gamma_kernel = c.weights.here,
-                                      .gamma_recurrent = c.weights.here + 3 * c.units,
+                                      .gamma_kernel = k->norm ? c.weights.here : NULL,
+                                      .gamma_recurrent = k->norm ? c.weights.here + 3 * c.units : NULL,
                                       .options = cell_options(k),
                                       .reset_before = k->reset_before,
                                       .h = {c.h.here + k->shift, c.row},
-                                      .output = c.places.here};
+                                      .output = c.places.here,
+                                      .x_first = k->x_first};
   for (ptrdiff_t r = 0; r < here.step.rows; r++) {
-    near *x = cell_normal(here.gates + r * gates * k->h, gates * k->h, k->norm ? here.gamma_kernel : NULL), *h = NULL;
-    if (k->norm) h = cell_normal(here.recurrent + r * 3 * k->h, 3 * k->h, here.gamma_recurrent);
+    near *x = cell_normal(here.gates + r * gates * k->h, gates * k->h, here.gamma_kernel), *h = NULL;
+    if (here.recurrent) h = cell_normal(here.recurrent + r * 3 * k->h, 3 * k->h, here.gamma_recurrent);
     for (ptrdiff_t j = 0; j < k->h; j++)
       c.bound[r * k->h + j] = cell_bound(gru_near(k, &here, x, h, j, cell_old_h(&c, k, r, j)));
   }
   rondo_gru_cell_forward_args args = here;
-  args.step = c.rows.there, args.gates = c.gates.there, args.recurrent = k->norm ? c.recurrent.there : NULL;
-  args.bias = c.bias.there, args.gamma_kernel = c.weights.there, args.output = c.places.there;
-  args.gamma_recurrent = c.weights.there + 3 * c.units, args.h.at = c.h.there + k->shift;
+  args.step = c.rows.there, args.gates = c.gates.there, args.recurrent = here.recurrent ? c.recurrent.there : NULL;
+  args.bias = c.bias.there, args.output = c.places.there, args.h.at = c.h.there + k->shift;
+  if (k->norm) args.gamma_kernel = c.weights.there, args.gamma_recurrent = c.weights.there + 3 * c.units;
   kernel_launch(c.ctx, "gru_cell_forward", &args);
   rondo_gru_cell_forward_ref(&here);
   cell_check_places(c.ctx, k, &c.rows, &c.places, c.bound);

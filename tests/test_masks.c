@@ -260,7 +260,7 @@ const test_suite test_skipped = {
     (const test_row[]){{"skipped_steps_are_not_there", skipped_steps_are_not_there, TEST_TABLE(skipping)},
                        {NULL, NULL, NULL, 0}}};
 
-const test_suite test_masks = {"Masks", TEST_ALL,
+const test_suite test_masks = {"Masks", TEST_ALL | TEST_HOISTED,
                                (const test_row[]){{"no_real_steps", no_real_steps, TEST_TABLE(full)},
                                                   {"padding_is_not_read", padding_is_not_read, TEST_TABLE(skipping)},
                                                   {"lengths_equal_mask", lengths_equal_mask, TEST_TABLE(with_lengths)},

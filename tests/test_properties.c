@@ -349,7 +349,7 @@ static const char *const with_state[] = {"lstm:n3t5c7h9:h0",
                                          NULL};
 
 const test_suite test_properties = {
-    "Properties", TEST_ALL,
+    "Properties", TEST_ALL | TEST_HOISTED,
     (const test_row[]){{"split", split, TEST_TABLE(splittable)},
                        {"permuted_batch", permuted_batch, TEST_TABLE(problem_small_table)},
                        {"each_row_alone", each_row_alone, TEST_TABLE(problem_small_table)},

@@ -256,7 +256,7 @@ static void levels(const void *parameter) {
   tensors_free(r.file);
 }
 
-const test_suite test_real = {"Real", TEST_ALL,
+const test_suite test_real = {"Real", TEST_ALL | TEST_HOISTED,
                               (const test_row[]){{"every_frame", every_frame, NULL, 0},
                                                  {"all_frames", all_frames, NULL, 0},
                                                  {"levels", levels, NULL, 0},

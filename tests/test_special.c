@@ -132,7 +132,7 @@ static const char *const zeroed[] = {"lstm:n1t1c1h1",
                                      "gru:n3t4c5h7l2:before:h0:weights=int8",
                                      NULL};
 
-const test_suite test_special = {"Special", TEST_ALL,
+const test_suite test_special = {"Special", TEST_ALL | TEST_HOISTED,
                                  (const test_row[]){{"one_bad_sequence", one_bad_sequence, TEST_TABLE(batches)},
                                                     {"infinite_input", infinite_input, NULL, 0},
                                                     {"zero_weights", zero_weights, TEST_TABLE(zeroed)},

@@ -158,7 +158,7 @@ static const char *const heads[] = {"lstm:n3t4c5h7:h0:head=3",
                                     "rnn:n6t5c3h17:h0:head=33=gelu",
                                     NULL};
 
-const test_suite test_stacks = {"Stacks", TEST_CPU | TEST_CUDA,
+const test_suite test_stacks = {"Stacks", TEST_CPU | TEST_CUDA | TEST_HOISTED,
                                 (const test_row[]){{"layer_by_layer", layer_by_layer, TEST_TABLE(stacks)},
                                                    {"head_is_dense", head_is_dense, TEST_TABLE(heads)},
                                                    {NULL, NULL, NULL, 0}}};

@@ -228,7 +228,7 @@ static const char *const served[] = {"lstm:n5t6c7h9",
                                      "rnn:n6t5c3h17:head=3",
                                      NULL};
 
-const test_suite test_state = {"State", TEST_ALL,
+const test_suite test_state = {"State", TEST_ALL | TEST_HOISTED,
                                (const test_row[]){{"one_step_plan", one_step_plan, TEST_TABLE(streams)},
                                                   {"long_plan", long_plan, TEST_TABLE(streams)},
                                                   {"interleaved", interleaved, TEST_TABLE(streams)},

@@ -334,7 +334,7 @@ static const char *const frozen[] = {
     "lstm:n5t4c5h7l2:bi:mask=holes:h0:slots:restart:dropout=0.3:ldropout=0.2:recompute",
     "rnn:n3t4c5h8:time:rdropout=0.4", NULL};
 
-const test_suite test_training = {"Training", TEST_ALL,
+const test_suite test_training = {"Training", TEST_ALL | TEST_HOISTED,
                                   (const test_row[]){{"gradients", gradients, TEST_TABLE(problem_training_table)},
                                                      {"smaller_reserve", smaller_reserve, NULL, 0},
                                                      {"given", given, TEST_TABLE(halved)},

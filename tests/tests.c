@@ -44,6 +44,7 @@
   SUITE(test_cpu)                                                                                                      \
   SUITE(test_kernels_cuda)                                                                                             \
   SUITE(test_cuda)                                                                                                     \
+  SUITE(test_cuda_hoisted)                                                                                             \
   SUITE(test_training_cuda)                                                                                            \
   SUITE(test_philox)                                                                                                   \
   SUITE(test_init)                                                                                                     \

@@ -217,7 +217,8 @@ typedef enum rondo_dtype {
 typedef enum rondo_algorithm {
   RONDO_AUTO = 0,
   RONDO_STEPWISE,  /* reference, CUDA: one product [h, x] @ [R; W] per timestep for the whole batch; CPU: training */
-  RONDO_HOISTED,   /* CPU: x @ W for many timesteps ahead, then h @ R per timestep (CUDA: not offered yet) */
+  RONDO_HOISTED,   /* x @ W for many timesteps ahead, then h @ R per timestep. CPU: not for training; CUDA: in training
+                      not with recompute, layer_norm or recurrent_dropout */
   RONDO_PERSISTENT /* not offered yet */
 } rondo_algorithm;
 
@@ -339,7 +340,8 @@ typedef struct rondo_plan_desc {
                                    with RONDO_ISA_AVX512_BF16 and RONDO_ISA_AMX and RONDO_BF16, and with RONDO_INT8,
                                    where a layer of default functions runs on at most as many threads as the context
                                    has that its plan was made with. training: RONDO_F32 only */
-  rondo_algorithm algorithm;    /* AUTO: the first of the backend's that fits; another one: that or RONDO_UNSUPPORTED */
+  rondo_algorithm algorithm;    /* AUTO: the backend's choice; on CUDA by a model of what a call of the largest size
+                                   takes, whose verdict rondo_plan_text gives. Else that one or RONDO_UNSUPPORTED */
   int allow_tf32;               /* CUDA, RONDO_F32: products may round their inputs to TF32 (10 bits) on tensor cores.
                                    Other backends compute in full float in any case */
   int recompute;                /* training: the reserve keeps states, not gates, and backward makes these again, by

@@ -147,13 +147,16 @@ struct rondo_algorithm_ops {
   /* The whole call instead: the reference, which shares nothing with what it judges. */
   rondo_status (*forward)(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
   rondo_status (*backward)(const rondo_plan *plan, rondo_context *ctx, const rondo_batch *batch);
+  /* Optional, ahead of prepare: microseconds that the largest call may take. Of the rows that have it RONDO_AUTO takes
+   * the quickest. */
+  double (*predict)(const rondo_plan *plan, const rondo_context *ctx);
 };
 
 struct rondo_backend_ops {
   rondo_backend id;
   const char *name;
   int version;                           /* RONDO_MODULE_VERSION it was built with */
-  const rondo_algorithm_ops *algorithms; /* in order of preference */
+  const rondo_algorithm_ops *algorithms; /* in order of preference, but for what predict says */
   int algorithm_count;
   const struct rondo_kernel *kernels; /* every kernel by name, for tests (may be NULL) */
   int kernel_count;

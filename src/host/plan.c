@@ -101,23 +101,41 @@ static rondo_status size_workspace(rondo_plan *plan) {
   return check_fits(plan->sizes.workspace, "the workspace", &plan->desc);
 }
 
-/* The first algorithm of the backend that fits, or the one that was asked for. */
-static rondo_status choose_algorithm(rondo_plan *plan, const rondo_context *ctx) {
+/* Whether the plan may have this algorithm by what was asked for. */
+static int is_wanted(const rondo_plan *plan, const rondo_algorithm_ops *algorithm) {
   rondo_algorithm wanted = plan->desc.algorithm;
+  int trains = algorithm->backward || algorithm->backward_layer;
+  if (plan->desc.training ? !trains : algorithm->training_only) return 0;
+  return wanted == RONDO_AUTO || wanted == algorithm->id;
+}
+
+/* Of the wanted ones with a prediction the quickest; NULL: none has one. */
+static const rondo_algorithm_ops *quickest(const rondo_plan *plan, const rondo_context *ctx) {
+  const rondo_algorithm_ops *best = NULL;
+  for (int i = 0; i < plan->ops->algorithm_count; i++) {
+    const rondo_algorithm_ops *next = &plan->ops->algorithms[i];
+    if (!next->predict || !is_wanted(plan, next)) continue;
+    if (!best || next->predict(plan, ctx) < best->predict(plan, ctx)) best = next;
+  }
+  return best;
+}
+
+/* The quickest algorithm of the backend, or the first one that fits, or the one that was asked for. */
+static rondo_status choose_algorithm(rondo_plan *plan, const rondo_context *ctx) {
+  const rondo_algorithm_ops *first = quickest(plan, ctx);
   rondo_status status = RONDO_UNSUPPORTED;
   int tried = 0;
-  for (int i = 0; i < plan->ops->algorithm_count && status == RONDO_UNSUPPORTED; i++) {
-    plan->algorithm = &plan->ops->algorithms[i];
-    int trains = plan->algorithm->backward || plan->algorithm->backward_layer;
-    if (plan->desc.training ? !trains : plan->algorithm->training_only) continue;
-    if (wanted != RONDO_AUTO && wanted != plan->algorithm->id) continue;
-    status = plan->algorithm->prepare(plan, ctx);
+  for (int i = first ? -1 : 0; i < plan->ops->algorithm_count && status == RONDO_UNSUPPORTED; i++) {
+    const rondo_algorithm_ops *next = i < 0 ? first : &plan->ops->algorithms[i];
+    if (!is_wanted(plan, next) || (i >= 0 && next == first)) continue;
+    plan->algorithm = next;
+    status = next->prepare(plan, ctx);
     tried++;
   }
   if (!tried)
     return rondo_fail(RONDO_UNSUPPORTED,
-                      "rondo_plan_create: algorithm %d with training %d is not offered by the backend %s", (int)wanted,
-                      plan->desc.training, plan->ops->name);
+                      "rondo_plan_create: algorithm %d with training %d is not offered by the backend %s",
+                      (int)plan->desc.algorithm, plan->desc.training, plan->ops->name);
   return status;
 }
 

@@ -68,7 +68,7 @@ struct Shape {
   dim3 grid, block;
 };
 
-enum { BLOCK = 128, WIDE_BLOCK = 256, MOST_Z = 65535 }; /* WIDE: for whole rows */
+enum { BLOCK = 128, WIDE_BLOCK = 256, MOST_Z = 65535, MOST_Y = 65535 }; /* WIDE: for whole rows */
 
 inline Shape shape(int rows, int columns) {
   unsigned across = 1;
@@ -79,11 +79,34 @@ inline Shape shape(int rows, int columns) {
   return {grid, dim3(across, down)};
 }
 
+/* As shape, but at least eight rows share a block, if there are so many, whatever their length (unless that would be
+ * too many blocks over y): for load_common. */
+inline Shape shape_of_rows(int rows, int columns) {
+  unsigned down = 1, across = 1;
+  while (down < 8 && down < (unsigned)rows && (unsigned)columns <= BLOCK / (2 * down) * MOST_Y) down *= 2;
+  while (across < BLOCK / down && across < (unsigned)columns) across *= 2;
+  while (across * down < BLOCK && down < (unsigned)rows) down *= 2;
+  dim3 grid(((unsigned)rows + down - 1) / down, ((unsigned)columns + across - 1) / across);
+  return {grid, dim3(across, down)};
+}
+
 __device__ inline int64_t row_index() {
   return (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
 }
 __device__ inline int column_index() {
   return (int)(blockIdx.y * blockDim.x + threadIdx.x);
+}
+
+/* Columns j and on of the rows of `from` (ROWS, columns), which all rows of the block have in common: its threads share
+ * the loading, so all of them must come here. A warp may store two rows of 16 threads: 16 places keep them from the
+ * same banks. */
+template <int ROWS, int V>
+__device__ inline void load_common(const float *from, int columns, int j, Group<V> (&to)[ROWS]) {
+  __shared__ Group<V> common[ROWS][BLOCK + 16];
+  for (int l = (int)threadIdx.y; l < ROWS && j < columns; l += (int)blockDim.y)
+    common[l][threadIdx.x] = load<V>(from + l * columns + j);
+  __syncthreads();
+  for (int l = 0; l < ROWS; l++) to[l] = common[l][threadIdx.x];
 }
 
 /* Row r of one step. */
@@ -105,6 +128,12 @@ __device__ inline Place place(const rondo_step &step, int64_t r) {
   return {row.sequence, zeros ? ~row.state : row.state, position, zeros, step.step == row.count - 1};
 }
 
+/* FULL: it is known that all rows take part in all steps. */
+template <bool FULL>
+__device__ inline Place place_of(const rondo_step &step, int64_t r) {
+  return FULL ? Place{r, r, step.step, false, step.step == step.timesteps - 1} : place(step, r);
+}
+
 /* Row n of rows that may be zeros. */
 template <int V>
 __device__ inline Group<V> load_row(const rondo_const_rows &rows, int64_t n, int j, bool zeros = false) {
@@ -119,12 +148,11 @@ __device__ inline void store_row(const rondo_rows &rows, int64_t n, int j, const
 /* Writes, or merges with what is there. */
 template <int V>
 __device__ inline void merge(rondo_merge how, float *to, Group<V> group) {
-  if (how != RONDO_CONCAT) {
-    const Group<V> old = load<V>(to);
-    for (int v = 0; v < V; v++) {
-      float both = how == RONDO_MUL ? old.at[v] * group.at[v] : old.at[v] + group.at[v];
-      group.at[v] = how == RONDO_AVE ? 0.5f * both : both;
-    }
+  if (how == RONDO_CONCAT) return store<V>(to, group);
+  const Group<V> old = load<V>(to);
+  for (int v = 0; v < V; v++) {
+    float both = how == RONDO_MUL ? old.at[v] * group.at[v] : old.at[v] + group.at[v];
+    group.at[v] = how == RONDO_AVE ? 0.5f * both : both;
   }
   store<V>(to, group);
 }

@@ -11,11 +11,23 @@
 
 #include "rondo/rondo.h"
 
-/* 1 / (1 + exp(-v)). exp(-v) weighs e / (1 + e) < 1 in the sum, so the result is within 3 ulp of the sigmoid where that
- * is at least 2^-126. Below v = -88.8 exp overflows and the result is 0 instead of a subnormal number. NaN stays NaN,
- * the infinities give 0 and 1. */
+/* 2^v for v that gives a normal number: within 2 ulp by the PTX ISA ("ex2.approx"). */
+__device__ inline float exp2_approx(float v) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(v));
+  return result;
+}
+
+/* 1 / (1 + exp(-v)). exp(-v) = 2^n 2^rest, n the integer next to -v log2(e), but at least -126 and at most 126. The
+ * fused multiply-add that makes n + 127 leaves it in the last bits of a float, from where a shift brings it into the
+ * exponent of one. log2(e) comes in two parts, so the rest is within u / 2 and exp(-v), with 2 ulp of ex2, within 5u.
+ * It weighs e / (1 + e) < 1 in the sum; so the result is within 7u where that is at least 2^-126. Below v = -88.8 the
+ * rest overflows and the result is 0 instead of a subnormal number. NaN stays NaN, the infinities give 0 and 1. */
 __device__ inline float sigmoid(float v) {
-  return 1.0f / (1.0f + expf(-v));
+  const float within = __saturatef(fmaf(v, -1.44269504f / 252, 0.5f));
+  const float n = fmaf(within, 252, 0x1.8p23f + 1); /* n + 127 behind 1.5 * 2^23: 1..253 */
+  const float rest = fmaf(v, -1.92596299e-8f, fmaf(v, -1.44269502f, 0x1.8p23f + 127 - n));
+  return 1.0f / fmaf(exp2_approx(rest), __int_as_float(__float_as_int(n) << 23), 1.0f);
 }
 
 /* v within low..high. */

@@ -1,30 +1,54 @@
 /* gru_cell.cu - one step of a GRU after its products; formulas in kernels.h.
  *
- * gates (R, 4H) z, r, x, h or (R, 3H) z, r, x; bias (4H); h rows of H floats. Called by host/cuda/cells.c once per
- * step, gru_reset between the two products of reset_before. The kernels are as in lstm_cell.cu: gru_cell with tanh and
- * sigmoid for V units of a row, gru_option for all else, gru_norm with one block for each row.
+ * gates (R, 4H) z, r, x, h or (R, 3H) z, r, x, or with x_first x before z; recurrent (R, 3H) z, r, h; bias (4H); h rows
+ * of H floats. Called by host/cuda/cells.c once per step, gru_reset between the two products of reset_before. The
+ * kernels are as in lstm_cell.cu: gru_cell with tanh and sigmoid for V units of a row, gru_option for all else,
+ * gru_norm with one block for each row.
  *
- * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: gru_cell 83 thread instructions of PTX (V
- * 1, H 127: 169), 36 bytes loaded (gates 16, bias 16, h 4), 8 stored (h twice); with rows of 16 bits 87, 36 and 10, as
- * h is stored in float for the next cell, too; gru_norm 832 and 116. ptxas for sm_75, 80, 90, 120: gru_cell 52, 40, 40,
- * 40 registers with V 4; 32, 32, 28, 34 with V 1; gru_option 36, 32, 32, 32; gru_norm 56, 32, 32, 44. No spills. */
+ * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row of a step inside the sequence: gru_cell 88
+ * thread instructions of PTX, 22 bytes loaded (gates 16, h 4, bias 2), 8 stored (h twice); with recurrent 91 (V 1, H
+ * 127: 215) and 30; with rows of 16 bits 10 stored, as h is stored in float for the next cell, too; gru_norm 831 and
+ * 116. ptxas for sm_75, 80, 90, 120: gru_cell 50, 48, 48, 46 registers with V 4; 26, 28, 28, 36 with V 1; gru_option
+ * 34, 30, 29, 28; gru_norm 58, 40, 40, 48. No spills. */
 #include "device.cuh"
 #include "functions.cuh"
 #include "reduce.cuh"
 
 /* ---- tanh and sigmoid -------------------------------------------------------------------------------------------- */
 
+/* The sums z, r, x and h of some units, without biases. */
+template <int V>
+__device__ inline void load_sums(const rondo_gru_cell_forward_args &args, int64_t r, int j, Group<V> (&sum)[4]) {
+  const int64_t H = args.hidden_size, z = args.x_first ? H : 0, x = args.x_first ? 0 : 2 * H;
+  const float *gates = args.gates + r * (args.recurrent || args.reset_before ? 3 : 4) * H + j;
+  sum[0] = load<V>(gates + z);
+  sum[1] = load<V>(gates + z + H);
+  sum[2] = load<V>(gates + x);
+  sum[3] = Group<V>{};
+  if (args.reset_before) return;
+  if (!args.recurrent) {
+    sum[3] = load<V>(gates + 3 * H);
+    return;
+  }
+  const float *recurrent = args.recurrent + r * 3 * H + j;
+  for (int l = 0; l < 2; l++) {
+    const Group<V> by_h = load<V>(recurrent + l * H);
+    for (int v = 0; v < V; v++) sum[l].at[v] += by_h.at[v];
+  }
+  sum[3] = load<V>(recurrent + 2 * H);
+}
+
 template <typename Row, int V>
 __global__ void __launch_bounds__(BLOCK) gru_cell(const rondo_gru_cell_forward_args args) {
   const int H = args.hidden_size, j = V * column_index();
   const int64_t r = row_index();
+  Group<V> gate[4], bias[4];
+  load_common(args.bias, H, j, bias);
   if (r >= args.step.rows || j >= H) return;
-  Group<V> gate[4], h = load_row<V>(args.h, r, j);
-  for (int l = 0; l < 4; l++) gate[l] = load<V>(args.gates + (r * 4 + l) * H + j);
-  for (int l = 0; l < 4; l++) {
-    const Group<V> bias = load<V>(args.bias + l * H + j);
-    for (int v = 0; v < V; v++) gate[l].at[v] += bias.at[v];
-  }
+  Group<V> h = load_row<V>(args.h, r, j);
+  load_sums(args, r, j, gate);
+  for (int l = 0; l < 4; l++)
+    for (int v = 0; v < V; v++) gate[l].at[v] += bias[l].at[v];
   for (int v = 0; v < V; v++) {
     const float z = sigmoid(gate[0].at[v]), reset = sigmoid(gate[1].at[v]);
     const float n = tanhf(fmaf(reset, gate[3].at[v], gate[2].at[v]));
@@ -50,11 +74,13 @@ __device__ inline void finish_unit(const rondo_gru_cell_forward_args &args, int6
 
 template <typename Row>
 __global__ void __launch_bounds__(BLOCK) gru_option(const rondo_gru_cell_forward_args args) {
-  const int H = args.hidden_size, j = column_index(), parts = args.reset_before ? 3 : 4;
+  const int H = args.hidden_size, j = column_index();
   const int64_t r = row_index();
   if (r >= args.step.rows || j >= H) return;
-  float v[4] = {0};
-  for (int l = 0; l < parts; l++) v[l] = args.gates[(r * parts + l) * H + j] + args.bias[l * H + j];
+  Group<1> sum[4];
+  float v[4];
+  load_sums(args, r, j, sum);
+  for (int l = 0; l < 4; l++) v[l] = sum[l].at[0] + args.bias[l * H + j];
   finish_unit<Row>(args, r, j, v);
 }
 
@@ -89,12 +115,12 @@ static bool has_options(const rondo_gru_cell_forward_args *args) {
 extern "C" int rondo_gru_cell_forward_cuda(const rondo_gru_cell_forward_args *args, cudaStream_t stream) {
   const int H = args->hidden_size, rows = args->step.rows;
   const rondo_dtype type = args->output.type;
-  const Shape one = shape(rows, H), four = shape(rows, H / 4);
-  if (args->recurrent)
+  const Shape any = shape(rows, H), one = shape_of_rows(rows, H), four = shape_of_rows(rows, H / 4);
+  if (args->gamma_kernel)
     return enqueue(by_type(type, EACH_ROW(gru_norm)), dim3((unsigned)rows), dim3(WIDE_BLOCK), args, stream);
-  if (has_options(args)) return enqueue(by_type(type, EACH_ROW(gru_option)), one.grid, one.block, args, stream);
-  bool wide = H % 4 == 0 && fours(args->gates, 0) && fours(args->bias, 0) && fours(args->h.at, args->h.stride) &&
-              fours(args->output);
+  if (has_options(args)) return enqueue(by_type(type, EACH_ROW(gru_option)), any.grid, any.block, args, stream);
+  bool wide = H % 4 == 0 && fours(args->gates, 0) && fours(args->recurrent, 0) && fours(args->bias, 0) &&
+              fours(args->h.at, args->h.stride) && fours(args->output);
   return wide ? enqueue(by_type(type, EACH_ROW(gru_cell, 4)), four.grid, four.block, args, stream)
               : enqueue(by_type(type, EACH_ROW(gru_cell, 1)), one.grid, one.block, args, stream);
 }

@@ -168,19 +168,21 @@ typedef struct rondo_gru_reset_forward_args {
 /* gru_cell_forward: one step after its products.
  *   z = s(cl(v_z + b_z))   r = s(cl(v_r + b_r))   n = a(cl(v_x + b_x + r (v_h + b_h)))
  *   h' = z h + (1 - z) n   h <- zoneout h + (1 - zoneout) h'
- * With reset_before n = a(cl(v_x + b_x)), where v_x comes of [r h | x]. With recurrent (layer_norm) v_z and v_r are
- * LN(gates) gamma_kernel + LN(recurrent) gamma_recurrent, and v_x and v_h the two terms of the gate h. */
+ * With reset_before n = a(cl(v_x + b_x)), where v_x comes of [r h | x]. With recurrent the products of x and of h are
+ * apart: v_z and v_r are sums of both. With the gammas too (layer_norm) the terms are LN(gates) gamma_kernel and
+ * LN(recurrent) gamma_recurrent instead. */
 typedef struct rondo_gru_cell_forward_args {
   rondo_step step;
   int hidden_size;        /* H; 4H fits an int */
   const float *gates;     /* (R, 4H) dense: z, r, x, h; with reset_before or recurrent (R, 3H): z, r, x */
-  const float *recurrent; /* (R, 3H) z, r, h; NULL without layer_norm */
+  const float *recurrent; /* (R, 3H) z, r, h; or NULL */
   const float *bias;      /* (4H): z, r, x, h */
-  const float *gamma_kernel, *gamma_recurrent; /* (3H) with layer_norm */
+  const float *gamma_kernel, *gamma_recurrent; /* (3H) z, r, h; NULL without layer_norm */
   rondo_cell_options options;
   int reset_before;
   rondo_const_rows h; /* by r: the old h */
   rondo_output output;
+  int x_first; /* without layer_norm and reset_before: gates are x, z, r, h or x, z, r */
 } rondo_gru_cell_forward_args;
 
 /* rnn_cell_forward: one step after its product: h' = a(cl(gates + bias)), h <- zoneout h + (1 - zoneout) h'. With a

@@ -241,8 +241,10 @@ static void gru_sums(const rondo_gru_cell_forward_args *args, ptrdiff_t r, ptrdi
   ptrdiff_t H = args->hidden_size, parts = args->reset_before || args->recurrent ? 3 : 4;
   const float *x = args->gates + r * parts * H, *h = args->recurrent + r * 3 * H;
   v[3] = 0;
-  for (ptrdiff_t l = 0; l < parts; l++) v[l] = x[l * H + j];
-  if (args->recurrent) {
+  for (ptrdiff_t l = 0; l < parts; l++) v[l] = x[(args->x_first && l < 3 ? (l + 1) % 3 : l) * H + j];
+  if (args->recurrent && !args->gamma_kernel) {
+    v[0] += h[j], v[1] += h[H + j], v[3] = h[2 * H + j];
+  } else if (args->recurrent) {
     statistics of_x = statistics_of(x, 3 * H), of_h = statistics_of(h, 3 * H);
     double by_h[3];
     for (ptrdiff_t l = 0; l < 3; l++) {

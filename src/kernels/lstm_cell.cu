@@ -3,16 +3,16 @@
  * gates (R, 4H), bias (4H), the others rows of H floats. Called by host/cuda/cells.c once per step. Three kernels:
  *
  *   lstm_cell    tanh, sigmoid and no option: one thread for V units of one row; it has all four gates of its units, so
- *                nothing is shared
+ *                only the biases are shared, by the rows of a block. FULL: no row has lengths, a mask or a slot
  *   lstm_option  any functions and options: one thread for one unit
  *   lstm_norm    with layer_norm too: one block for each row, for the statistics of its products and of c'
  *
- * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row: lstm_cell 117 thread instructions of PTX (V
- * 1, H 127: 212), 36 bytes loaded (gates 16, bias 16, c 4), 12 stored (c, and h twice); with rows of 16 bits 119 (217),
- * 36 and 10. lstm_option with peephole 436 and 48. lstm_norm 1466, mostly the reductions of a block with more threads
- * than units, and 175 loaded, as it reads each product three times and the gammas. ptxas for sm_75, 80, 90, 120:
- * lstm_cell 54, 48, 48, 43 registers with V 4; 36, 32, 32, 30 with V 1; lstm_option 40, 32, 32, 36; lstm_norm 64, 62,
- * 62, 58. No spills. */
+ * Counted by tests/simt on sm_80 (N 16, H 128, y wanted), per unit and row of a step inside the sequence: lstm_cell 110
+ * thread instructions of PTX (rows that are not FULL 114, V 1 with H 127 206), 22 bytes loaded (gates 16, c 4, bias 2),
+ * 12 stored (c, and h twice); with rows of 16 bits 10. lstm_option with peephole 438 and 48. lstm_norm 1465, mostly the
+ * reductions of a block with more threads than units, and 175 loaded, as it reads each product three times and the
+ * gammas. ptxas for sm_75, 80, 90, 120: lstm_cell 52, 48, 48, 48 registers with V 4 (not FULL 56); at most 33 with V 1;
+ * lstm_option 40, 32, 32, 36; lstm_norm 64, 62, 64, 58. No spills. */
 #include "device.cuh"
 #include "functions.cuh"
 #include "reduce.cuh"
@@ -35,19 +35,18 @@ __device__ inline void store_c(const rondo_lstm_cell_forward_args &args, const P
     store<V>(args.c + r * args.hidden_size + j, c);
 }
 
-template <typename Row, int V>
+template <typename Row, int V, bool FULL>
 __global__ void __launch_bounds__(BLOCK) lstm_cell(const rondo_lstm_cell_forward_args args) {
   const int H = args.hidden_size, j = V * column_index();
   const int64_t r = row_index();
+  Group<V> gate[4], bias[4], h;
+  load_common(args.bias, H, j, bias);
   if (r >= args.step.rows || j >= H) return;
-  const Place at = place(args.step, r);
-  Group<V> gate[4], h;
+  const Place at = place_of<FULL>(args.step, r);
   for (int l = 0; l < 4; l++) gate[l] = load<V>(args.gates + (r * 4 + l) * H + j);
   Group<V> c = load_c<V>(args, at, r, j);
-  for (int l = 0; l < 4; l++) {
-    const Group<V> bias = load<V>(args.bias + l * H + j);
-    for (int v = 0; v < V; v++) gate[l].at[v] += bias.at[v];
-  }
+  for (int l = 0; l < 4; l++)
+    for (int v = 0; v < V; v++) gate[l].at[v] += bias[l].at[v];
   for (int v = 0; v < V; v++) {
     float i = sigmoid(gate[0].at[v]), f = sigmoid(gate[1].at[v]), g = tanhf(gate[2].at[v]), o = sigmoid(gate[3].at[v]);
     c.at[v] = fmaf(f, c.at[v], i * g);
@@ -146,19 +145,27 @@ static bool has_options(const rondo_lstm_cell_forward_args *args) {
          k->zoneout_cell > 0 || k->input_forget || args->peephole || args->unprojected;
 }
 
+template <bool FULL>
+static int enqueue_cell(const rondo_lstm_cell_forward_args *args, bool wide, cudaStream_t stream) {
+  const rondo_dtype type = args->output.type;
+  const Shape launch = shape_of_rows(args->step.rows, wide ? args->hidden_size / 4 : args->hidden_size);
+  return wide ? enqueue(by_type(type, EACH_ROW(lstm_cell, 4, FULL)), launch.grid, launch.block, args, stream)
+              : enqueue(by_type(type, EACH_ROW(lstm_cell, 1, FULL)), launch.grid, launch.block, args, stream);
+}
+
 extern "C" int rondo_lstm_cell_forward_cuda(const rondo_lstm_cell_forward_args *args, cudaStream_t stream) {
   const int H = args->hidden_size, rows = args->step.rows;
   const rondo_dtype type = args->output.type;
-  const Shape one = shape(rows, H), four = shape(rows, H / 4);
+  const Shape one = shape(rows, H);
   if (args->recurrent)
     return enqueue(by_type(type, EACH_ROW(lstm_norm)), dim3((unsigned)rows), dim3(WIDE_BLOCK), args, stream);
   if (has_options(args)) return enqueue(by_type(type, EACH_ROW(lstm_option)), one.grid, one.block, args, stream);
   bool wide = H % 4 == 0 && fours(args->gates, 0) && fours(args->bias, 0) && fours(args->c, 0) &&
               fours(args->c_0.at, args->c_0.stride) && fours(args->c_n.at, args->c_n.stride) && fours(args->output);
-  return wide ? enqueue(by_type(type, EACH_ROW(lstm_cell, 4)), four.grid, four.block, args, stream)
-              : enqueue(by_type(type, EACH_ROW(lstm_cell, 1)), one.grid, one.block, args, stream);
+  return args->step.row ? enqueue_cell<false>(args, wide, stream) : enqueue_cell<true>(args, wide, stream);
 }
 
 extern "C" int rondo_lstm_cell_forward_load_cuda(void) {
-  return load_code(EACH_ROW(lstm_cell, 1), EACH_ROW(lstm_cell, 4), EACH_ROW(lstm_option), EACH_ROW(lstm_norm));
+  int error = load_code(EACH_ROW(lstm_cell, 1, true), EACH_ROW(lstm_cell, 4, true), EACH_ROW(lstm_option));
+  return error ? error : load_code(EACH_ROW(lstm_cell, 1, false), EACH_ROW(lstm_cell, 4, false), EACH_ROW(lstm_norm));
 }

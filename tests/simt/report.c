@@ -158,6 +158,9 @@ void simt_report_launch(const char *kernel, const simt_launch *launch, const sim
   kernel_record *k = *at;
   k->launches++;
   simt_count_one(SIMT_COUNT_kernels_run);
+  simt_count_more(SIMT_COUNT_kernel_instructions, c->instructions);
+  simt_count_more(SIMT_COUNT_kernel_load_bytes, c->global_load_bytes);
+  simt_count_more(SIMT_COUNT_kernel_store_bytes, c->global_store_bytes);
   uint64_t threads = 1;
   for (int d = 0; d < 3; d++) threads *= (uint64_t)launch->grid[d] * launch->block[d];
   k->threads += threads;
@@ -211,10 +214,11 @@ void simt_report_default_workspace(const char *name) {
   pthread_mutex_unlock(&lock);
 }
 
-void simt_count_one(enum simt_counted what) { __atomic_fetch_add(&counts[what], 1, __ATOMIC_RELAXED); }
+void simt_count_one(enum simt_counted what) { simt_count_more(what, 1); }
+void simt_count_more(enum simt_counted what, uint64_t more) { __atomic_fetch_add(&counts[what], more, __ATOMIC_RELAXED); }
 
 int simt_count(const char *what) {
   for (int n = 0; n < SIMT_COUNTED_KINDS; n++)
-    if (!strcmp(count_names[n], what)) return (int)__atomic_load_n(&counts[n], __ATOMIC_RELAXED);
+    if (!strcmp(count_names[n], what)) return (int)(__atomic_load_n(&counts[n], __ATOMIC_RELAXED) & INT32_MAX);
   return -1;
 }

@@ -105,7 +105,8 @@ void simt_report_default_workspace(const char *library_call); /* it ran with cub
  * -1: there is no count of that name. */
 #define SIMT_COUNTS(X)                                                                                        \
   X(launches) X(captured_launches) X(graph_launches) X(kernels_run) X(cublas_calls) X(cublas_gemms)           \
-  X(default_workspace) X(copies) X(fills) X(allocations) X(frees) X(synchronizations)
+  X(default_workspace) X(copies) X(fills) X(allocations) X(frees) X(synchronizations)                         \
+  X(kernel_instructions) X(kernel_load_bytes) X(kernel_store_bytes)
 enum simt_counted {
 #define SIMT_COUNTED(name) SIMT_COUNT_##name,
   SIMT_COUNTS(SIMT_COUNTED)
@@ -113,5 +114,6 @@ enum simt_counted {
   SIMT_COUNTED_KINDS
 };
 void simt_count_one(enum simt_counted what);
+void simt_count_more(enum simt_counted what, uint64_t more);
 int simt_count(const char *what);
 #endif

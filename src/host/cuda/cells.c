@@ -6,9 +6,12 @@
  *   LSTM with projection_size         one more, h @ P                                one more
  *   GRU with reset_before             [h | x] @ [R; W] of z and r, [r h | x] @ of h  2
  *
+ * hoisted.c has x @ W ready: then products are of h and R alone, and add to it where they can.
+ *
  * The default GRU (reset after) needs h @ R_h and x @ W_h apart. Its matrix spreads them over columns of their own
  * (params.c), which costs 4/3 of the multiplications, but keeps one product a step where two would be a second launch
- * and a second reading of [h | x]. (0 * infinity is NaN: an infinite x or h makes h NaN where Keras might not.) */
+ * and a second reading of [h | x]. (0 * infinity is NaN: an infinite x or h makes h NaN where Keras might not. With
+ * hoisted.c nothing is multiplied by these zeros.) */
 #include "stepwise.h"
 
 /* With floats the next step's rows are all that it needs to have of h. */
@@ -50,32 +53,34 @@ static rondo_cell_options options_of(const rondo_layer *layer) {
                               .input_forget = layer->input_forget != 0};
 }
 
-/* Columns first..first + count - 1, each of H, of gates = [h | x] @ [R; W]. */
+/* Columns first..first + count - 1, each of H, of gates = [h | x] @ [R; W]; or gates += h @ R, when x is there. */
 static rondo_status project(const rondo_cuda_run *run, void *hx, int first, int count) {
   if (run->parts.masked) return rondo_cuda_project_masked(run, hx, first, count);
-  int units = run->pass->hidden_size, all = rondo_cuda_columns(run->pass->layer) * units, inner;
+  int units = run->pass->hidden_size, all = rondo_cuda_columns(run->pass->layer) * units;
+  int inner = run->pass->output_size + (run->ahead ? 0 : run->pass->input_size);
   size_t at = (size_t)first * (size_t)units;
   rondo_cuda_matrix from = {hx, run->hx_row}, matrix = {rondo_cuda_at(run, run->params.matrix, at), all},
                     to = {run->parts.gates + at, all};
-  inner = run->pass->output_size + run->pass->input_size;
-  return rondo_cuda_product(run, run->step.rows, count * units, inner, from, matrix, to);
+  return rondo_cuda_product(run, run->step.rows, count * units, inner, from, matrix, run->ahead, to);
 }
 
-/* gates = x @ W, recurrent = h @ R. */
+/* gates = x @ W, unless it is there, and recurrent = h @ R. Of a spread matrix R has the last columns. */
 static rondo_status project_apart(const rondo_cuda_run *run, void *hx) {
   if (run->parts.masked) return rondo_cuda_project_masked_apart(run, hx);
-  int output = run->pass->output_size, all = rondo_cuda_columns(run->pass->layer) * run->pass->hidden_size;
+  int output = run->pass->output_size, units = run->pass->hidden_size;
+  int all = rondo_cuda_columns(run->pass->layer) * units, columns = rondo_gates(run->pass->layer) * units;
   rondo_cuda_matrix x = {rondo_cuda_at(run, hx, (size_t)output), run->hx_row}, h = {hx, run->hx_row};
-  rondo_cuda_matrix r = {run->params.matrix, all};
+  rondo_cuda_matrix r = {rondo_cuda_at(run, run->params.matrix, (size_t)(all - columns)), all};
   rondo_cuda_matrix w = {rondo_cuda_at(run, run->params.matrix, (size_t)output * (size_t)all), all};
-  rondo_cuda_matrix gates = {run->parts.gates, all}, recurrent = {run->parts.recurrent, all};
-  TRY(rondo_cuda_product(run, run->step.rows, all, run->pass->input_size, x, w, gates));
-  return rondo_cuda_product(run, run->step.rows, all, output, h, r, recurrent);
+  rondo_cuda_matrix gates = {run->parts.gates, columns}, recurrent = {run->parts.recurrent, columns};
+  if (!run->ahead) TRY(rondo_cuda_product(run, run->step.rows, columns, run->pass->input_size, x, w, 0, gates));
+  return rondo_cuda_product(run, run->step.rows, columns, output, h, r, 0, recurrent);
 }
 
 static rondo_status project_all(const rondo_cuda_run *run, void *hx) {
   const rondo_layer *layer = run->pass->layer;
-  return layer->layer_norm ? project_apart(run, hx) : project(run, hx, 0, rondo_cuda_columns(layer));
+  int apart = rondo_cuda_is_apart(run->plan, layer, run->ahead);
+  return apart ? project_apart(run, hx) : project(run, hx, 0, rondo_cuda_columns(layer));
 }
 
 /* ---- LSTM -------------------------------------------------------------------------------------------------------- */
@@ -84,7 +89,7 @@ static rondo_status project_all(const rondo_cuda_run *run, void *hx) {
 static rondo_status project_h(const rondo_cuda_run *run, void *hx, void *next) {
   int units = run->pass->hidden_size, output = run->pass->output_size;
   rondo_cuda_matrix from = {run->parts.h, units}, matrix = {run->params.projection, output};
-  TRY(rondo_cuda_product(run, run->step.rows, output, units, from, matrix,
+  TRY(rondo_cuda_product(run, run->step.rows, output, units, from, matrix, 0,
                          (rondo_cuda_matrix){run->parts.projected, output}));
   rondo_rnn_cell_forward_args args = {
       .step = run->step,
@@ -154,7 +159,8 @@ static rondo_status gru(const rondo_cuda_run *run, void *hx, void *next) {
                                       .options = options_of(layer),
                                       .reset_before = layer->reset_before != 0,
                                       .h = read_only(old_h(run, hx)),
-                                      .output = output_of(run, next)};
+                                      .output = output_of(run, next),
+                                      .x_first = rondo_cuda_is_spread(layer) && !run->plan->desc.training};
   if (layer->reset_before && run->parts.h) args.h = (rondo_const_rows){run->parts.h, run->pass->hidden_size};
   CUDA_TRY(rondo_gru_cell_forward_cuda(&args, run->state->stream));
   return RONDO_OK;

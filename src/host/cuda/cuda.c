@@ -81,6 +81,7 @@ static rondo_status open_handles(rondo_context *ctx, rondo_cuda_state *state) {
   TRY(load_kernels());
   CUDA_TRY(cudaStreamCreateWithFlags(&state->recorder, cudaStreamNonBlocking));
   CUBLAS_TRY(cublasCreate(&state->blas));
+  TRY(rondo_cuda_describe_machine(&state->machine, ctx->desc.device, 10 * device.major + device.minor));
   state->major = device.major;
   state->blas_workspace = workspace_for(device.major);
   state->stream = ctx->desc.stream;
@@ -134,14 +135,29 @@ static void cuda_close(rondo_context *ctx) {
 /* ---- The table ---- */
 
 static const rondo_algorithm_ops algorithms[] = {
+    {.id = RONDO_HOISTED,
+     .name = "hoisted",
+     .prepare = rondo_cuda_hoisted_prepare,
+     .predict = rondo_cuda_hoisted_predict,
+     .forward_layer = rondo_cuda_hoisted_forward},
     {.id = RONDO_STEPWISE,
      .name = "stepwise",
      .prepare = rondo_cuda_stepwise_prepare,
+     .predict = rondo_cuda_stepwise_predict,
      .forward_layer = rondo_cuda_stepwise_forward},
+    {.id = RONDO_HOISTED,
+     .name = "hoisted",
+     .training_only = 1,
+     .prepare = rondo_cuda_training_prepare_ahead,
+     .predict = rondo_cuda_hoisted_predict,
+     .forward_layer = rondo_cuda_training_forward,
+     .backward_layer = rondo_cuda_training_backward,
+     .merge = rondo_cuda_training_merge},
     {.id = RONDO_STEPWISE,
      .name = "stepwise",
      .training_only = 1,
      .prepare = rondo_cuda_training_prepare,
+     .predict = rondo_cuda_stepwise_predict,
      .forward_layer = rondo_cuda_training_forward,
      .backward_layer = rondo_cuda_training_backward,
      .merge = rondo_cuda_training_merge},

@@ -8,12 +8,20 @@
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 
+/* What the model of cost.c knows of a device: the second-level cache, and peaks a microsecond. */
+typedef struct rondo_cuda_machine {
+  size_t l2_bytes;
+  double l2, memory;      /* bytes */
+  double f32, tf32, half; /* floating point operations of products, by the type of weights */
+} rondo_cuda_machine;
+
 typedef struct rondo_cuda_state {
   cublasHandle_t blas;
   size_t blas_workspace; /* bytes that cuBLAS gets from the caller's workspace */
   cudaStream_t stream;   /* where work goes now: the caller's stream, or recorder between capture_begin and _end */
   cudaStream_t recorder; /* graphs are recorded here, so that the caller's stream is not touched */
   int major;             /* compute capability of the device */
+  rondo_cuda_machine machine;
 } rondo_cuda_state;
 
 /* OK for success. Else CUDA's own name and words, in a sentence with the name of the call; a status that tells whether
@@ -68,8 +76,18 @@ void rondo_cuda_graph_destroy(rondo_context *ctx, void *graph);
 rondo_status rondo_cuda_stepwise_prepare(rondo_plan *plan, const rondo_context *ctx);
 rondo_status rondo_cuda_stepwise_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
 
+/* hoisted.c */
+rondo_status rondo_cuda_hoisted_prepare(rondo_plan *plan, const rondo_context *ctx);
+rondo_status rondo_cuda_hoisted_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
+
+/* cost.c; capability: 80 for 8.0 */
+rondo_status rondo_cuda_describe_machine(rondo_cuda_machine *machine, int device, int capability);
+double rondo_cuda_stepwise_predict(const rondo_plan *plan, const rondo_context *ctx);
+double rondo_cuda_hoisted_predict(const rondo_plan *plan, const rondo_context *ctx);
+
 /* training.c, training_backward.c */
 rondo_status rondo_cuda_training_prepare(rondo_plan *plan, const rondo_context *ctx);
+rondo_status rondo_cuda_training_prepare_ahead(rondo_plan *plan, const rondo_context *ctx);
 rondo_status rondo_cuda_training_forward(const rondo_plan *plan, rondo_context *ctx, const rondo_pass *pass);
 rondo_status rondo_cuda_training_merge(const rondo_plan *plan, rondo_context *ctx, const rondo_merge_args *args);
 rondo_status rondo_cuda_training_backward(const rondo_plan *plan, rondo_context *ctx, const rondo_gradient *gradient);

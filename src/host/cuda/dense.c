@@ -7,9 +7,7 @@
  * they must be rounded for weights of 16 bits, hx_gather brings them together first. */
 #include "stepwise.h"
 
-/* x of `steps` timesteps from start on as one matrix, row n of timestep t after the other; at NULL: they do not lie
- * evenly. */
-static rondo_cuda_matrix even_rows(const rondo_pass *pass, int start, int steps) {
+rondo_cuda_matrix rondo_cuda_even_rows(const rondo_pass *pass, int start, int steps) {
   ptrdiff_t stride = pass->batch > 1 ? pass->x_sequence : steps > 1 ? pass->x_timestep : pass->input_size;
   int even = pass->batch == 1 || steps == 1 || pass->x_timestep == pass->batch * stride;
   if (!even || stride < pass->input_size || stride > INT32_MAX) return (rondo_cuda_matrix){NULL, 0};
@@ -19,14 +17,14 @@ static rondo_cuda_matrix even_rows(const rondo_pass *pass, int start, int steps)
 static rondo_status chunk(rondo_cuda_run *run, int start, int steps) {
   const rondo_pass *pass = run->pass;
   int units = pass->hidden_size, last = start + steps == pass->timesteps;
-  rondo_cuda_matrix x = even_rows(pass, start, steps), matrix = {run->params.matrix, units},
+  rondo_cuda_matrix x = rondo_cuda_even_rows(pass, start, steps), matrix = {run->params.matrix, units},
                     sums = {run->parts.gates, units};
   run->step.step = start;
   if (!x.at || rondo_cuda_type(run) != RONDO_F32) {
     TRY(rondo_cuda_gather(run, steps));
     x = (rondo_cuda_matrix){run->parts.hx, run->hx_row};
   }
-  TRY(rondo_cuda_product(run, pass->batch * steps, units, pass->input_size, x, matrix, sums));
+  TRY(rondo_cuda_product(run, pass->batch * steps, units, pass->input_size, x, matrix, 0, sums));
   rondo_dense_forward_args args = {.batch = pass->batch,
                                    .timesteps = steps,
                                    .units = units,

@@ -4,8 +4,9 @@
  *   matrix (O + F, K) row-major: recurrent_kernel (O rows) over kernel (F rows), so that a row [h | x] times it is the
  *     whole step. h comes first so that it starts every row: aligned, whatever F is. K columns, H for each of
  *       LSTM   i, f, g, o
- *       GRU    z, r, x, h: the gate h keeps h @ R and x @ W apart, as r comes between. Spread over two columns of which
- *              each has zeros where the other has weights, one product does for all
+ *       GRU    x, z, r, h: the gate h keeps h @ R and x @ W apart, as r comes between. Spread over two columns of which
+ *              each has zeros where the other has weights, one product does for all; and they are at the ends, so
+ *              that the columns that belong to x, and those that belong to h, lie together for products of their own
  *              z, r, h with reset_before or layer_norm, which take two products anyway
  *       RNN, DENSE: one
  *   bias (K), of a GRU always (4H) as z, r, x, h; zeros without
@@ -70,8 +71,8 @@ static void fill_matrix(const packing *p, void *to) {
   int columns = rondo_cuda_columns(p->layer), spread = rondo_cuda_is_spread(p->layer);
   for (size_t k = 0; k < p->output + p->inputs; k++)
     for (int l = 0; l < columns; l++) {
-      int of_h = k < p->output, g = l < 3 || !spread ? l : 2;
-      int zero = spread && l >= 2 && of_h != (l == 3);
+      int of_h = k < p->output, g = !spread ? l : l > 0 ? l - 1 : 2;
+      int zero = spread && l == (of_h ? 0 : 3);
       for (size_t j = 0; j < p->units; j++) put(p, to, i++, zero ? 0 : weight(p, k, g, j));
     }
 }

@@ -1,4 +1,4 @@
-/* stepwise.h - what the files of the algorithm share: the parameter block and the workspace of a layer, in parts. */
+/* stepwise.h - what the files of the algorithms share: the parameter block and the workspace of a layer, in parts. */
 #ifndef RONDO_CUDA_STEPWISE_H
 #define RONDO_CUDA_STEPWISE_H
 
@@ -33,9 +33,10 @@ size_t rondo_cuda_params(rondo_dtype type, const rondo_layer *layer, size_t inpu
 /* The workspace, carved (stepwise.c). NULL: the layer has no use for it. */
 typedef struct rondo_cuda_parts {
   void *blas;        /* cuBLAS's own */
-  void *hx;          /* (chunk, N, row): rows [h | x], of the type of weights */
-  float *gates;      /* (N, K), DENSE (chunk, N, H): products */
-  float *recurrent;  /* (N, K): h @ R of layer_norm */
+  void *hx;          /* (chunk, N, row): rows [h | x], of the type of weights; hoisted (N, row): h */
+  void *x;           /* hoisted, (chunk, N, row): x, of the type of weights */
+  float *gates;      /* (N, K), hoisted (chunk, N, G*H), DENSE (chunk, N, H): products */
+  float *recurrent;  /* (N, G*H): h @ R, where cells take it apart: see rondo_cuda_is_apart */
   float *c;          /* (N, H) */
   void *h;           /* (N, H): h before its projection, of the type of weights; with reset_before, the old h */
   float *exact;      /* (N, O): with weights of 16 bits h, where cells need more of the old one than is in hx */
@@ -54,7 +55,40 @@ typedef struct rondo_cuda_run {
   rondo_cuda_parts parts;
   rondo_step step; /* row and position of this call; rows and step of the step at hand */
   int hx_row;      /* numbers */
+  int x_row;       /* of parts.x */
+  int ahead;       /* hoisted: gates of the step at hand is x @ W already */
 } rondo_cuda_run;
+
+/* Whether h @ R is not added to x @ W by a product. (Training's reserve has the spread sums.) */
+static inline int rondo_cuda_is_apart(const rondo_plan *plan, const rondo_layer *layer, int ahead) {
+  return layer->layer_norm || (ahead && rondo_cuda_is_spread(layer) && !plan->desc.training);
+}
+
+/* One of a plan's kinds of layer: the first one and those above it, of each direction, and the head. */
+typedef struct rondo_cuda_kind {
+  const rondo_layer *layer;
+  size_t inputs;
+} rondo_cuda_kind;
+enum { RONDO_CUDA_KINDS = 5 };
+int rondo_cuda_kinds(const rondo_plan *plan, rondo_cuda_kind kinds[RONDO_CUDA_KINDS]);
+
+/* What an algorithm does with a plan whose chunk is known: refuses what is too large, and fills layer_workspace. */
+rondo_status rondo_cuda_measure(rondo_plan *plan, const rondo_cuda_state *state, int ahead);
+
+/* A pass with its memory, and cuBLAS ready for its products. */
+rondo_status rondo_cuda_begin(const rondo_plan *plan, const rondo_cuda_state *state, const rondo_pass *pass, int ahead,
+                              rondo_cuda_run *run);
+
+/* Numbers of a row of so many that products read. */
+size_t rondo_cuda_row_numbers(rondo_dtype type, size_t columns);
+
+/* Steps from start on in which as many rows take part as in it. */
+static inline int rondo_cuda_equal_steps(const rondo_schedule *s, int start) {
+  int end = start + 1;
+  if (s->full) return s->steps - start;
+  while (end < s->steps && s->active[end] == s->active[start]) end++;
+  return end - start;
+}
 
 static inline rondo_dtype rondo_cuda_type(const rondo_cuda_run *run) {
   return run->plan->desc.weights;
@@ -65,17 +99,26 @@ static inline void *rondo_cuda_at(const rondo_cuda_run *run, void *array, size_t
   return (unsigned char *)array + index * rondo_dtype_bytes(rondo_cuda_type(run));
 }
 
-/* to (rows, columns) = from (rows, inner) @ matrix (inner, columns), row-major with numbers from row to row as given:
- * floats in to, those of the type of weights in the others. */
+/* to (rows, columns) = from (rows, inner) @ matrix (inner, columns), or with add += it, row-major with numbers from row
+ * to row as given: floats in to, those of the type of weights in the others. */
 typedef struct rondo_cuda_matrix {
   void *at;
   int stride;
 } rondo_cuda_matrix;
 rondo_status rondo_cuda_product(const rondo_cuda_run *run, int rows, int columns, int inner, rondo_cuda_matrix from,
-                                rondo_cuda_matrix matrix, rondo_cuda_matrix to);
+                                rondo_cuda_matrix matrix, int add, rondo_cuda_matrix to);
 
 /* x (and before the first step h_0) of the next `steps` steps from run->step on into hx. */
 rondo_status rondo_cuda_gather(const rondo_cuda_run *run, int steps);
+
+/* ---- dense.c ---- */
+
+/* x of `steps` timesteps from start on as one matrix, row n of timestep t after the other; at NULL: they do not lie
+ * evenly. */
+rondo_cuda_matrix rondo_cuda_even_rows(const rondo_pass *pass, int start, int steps);
+
+/* The whole pass. */
+rondo_status rondo_cuda_dense(rondo_cuda_run *run);
 
 /* ---- cells.c: one step; hx its rows, next those of the next one ---- */
 rondo_status rondo_cuda_cell(const rondo_cuda_run *run, void *hx, void *next);
@@ -83,9 +126,6 @@ rondo_status rondo_cuda_cell(const rondo_cuda_run *run, void *hx, void *next);
 /* ---- training_dropout.c: gates = [h | x] @ [R; W], or with layer_norm apart, each gate's rows with its masks ---- */
 rondo_status rondo_cuda_project_masked(const rondo_cuda_run *run, const float *hx, int first, int count);
 rondo_status rondo_cuda_project_masked_apart(const rondo_cuda_run *run, const float *hx);
-
-/* ---- dense.c: the whole pass ---- */
-rondo_status rondo_cuda_dense(rondo_cuda_run *run);
 
 /* ---- rows.c ---- */
 

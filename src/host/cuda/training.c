@@ -4,9 +4,13 @@
  * cuBLAS product and one kernel (cells.c has what options add, training_dropout.c what dropout does). It keeps what
  * these read anyway: the rows [h | x], and but for recompute the products that the cell is given. Per call there is one
  * hx_gather for each run of steps with equally many rows: one without lengths and mask, else as many as there are
- * different lengths; and for a GRU gru_spread, which makes the spread matrix (params.c) and the sums of its biases.
- * Backward is in training_backward.c. */
+ * different lengths; and for a GRU gru_spread, which makes the spread matrix and the sums of its biases. Backward is in
+ * training_backward.c.
+ *
+ * Hoisted: one product has x @ W of all steps ahead, in the gates that are kept, and that of a step adds h @ R there.
+ * It needs gates that are kept, that hold no more than the sums of both, and an x that all gates share. */
 #include "training.h"
+#include "hoisted.h"
 
 #include <stdio.h>
 
@@ -149,7 +153,30 @@ rondo_status rondo_cuda_training_prepare(rondo_plan *plan, const rondo_context *
       TRY(measure(plan, state, &plan->direction[d], rondo_layer_inputs(plan, above), &plan->layer_reserve[above][d]));
   if (desc->layer.head_units) TRY(measure(plan, state, &plan->head, (size_t)plan->width, &plan->head_reserve));
   snprintf(plan->note, sizeof plan->note, "%d timesteps kept", plan->chunk);
+  rondo_cuda_note_model(plan, ctx, plan->algorithm->id == RONDO_HOISTED);
   return RONDO_OK;
+}
+
+/* What keeps a layer from having all of x @ W in the reserve, where the steps add to it; NULL: nothing. */
+static const char *obstacle(const rondo_plan *plan) {
+  if (plan->desc.recompute) return "recompute";
+  for (int d = 0; d < plan->directions; d++) {
+    if (plan->direction[d].layer_norm) return "layer_norm";
+    if (plan->direction[d].recurrent_dropout > 0) return "recurrent_dropout";
+  }
+  return NULL;
+}
+
+int rondo_cuda_trains_ahead(const rondo_plan *plan) {
+  return !obstacle(plan);
+}
+
+rondo_status rondo_cuda_training_prepare_ahead(rondo_plan *plan, const rondo_context *ctx) {
+  const char *what = obstacle(plan);
+  OFFER(!what,
+        "rondo_plan_create: algorithm RONDO_HOISTED with training and %s is not offered on cuda, only RONDO_STEPWISE",
+        what);
+  return rondo_cuda_training_prepare(plan, ctx);
 }
 
 /* ---- Forward ----------------------------------------------------------------------------------------------------- */
@@ -206,23 +233,45 @@ static rondo_status gather(const rondo_cuda_run *run, int steps, float *hx) {
   return RONDO_OK;
 }
 
+/* x of all steps, and h_0; *rows receives how many rows that is. */
+static rondo_status gather_all(rondo_cuda_run *run, const rondo_cuda_kept *kept, int *rows) {
+  const rondo_schedule *schedule = run->pass->schedule;
+  *rows = 0;
+  for (int start = 0, steps; start < schedule->steps; start += steps) {
+    float *hx = kept->hx + (size_t)*rows * (size_t)run->hx_row;
+    steps = rondo_cuda_equal_steps(schedule, start);
+    run->step.rows = rondo_schedule_active(schedule, start);
+    run->step.step = start;
+    TRY(gather(run, steps, hx));
+    TRY(rondo_cuda_mask_x(run, steps, hx));
+    *rows += steps * run->step.rows;
+  }
+  return RONDO_OK;
+}
+
+/* gates of all steps = x @ W. */
+static rondo_status project_x(const rondo_cuda_run *run, const rondo_cuda_kept *kept, int rows) {
+  int columns = rondo_cuda_columns(run->pass->layer) * run->pass->hidden_size, output = run->pass->output_size;
+  rondo_cuda_matrix x = {kept->hx + output, run->hx_row}, gates = {kept->gates, columns};
+  rondo_cuda_matrix w = {(float *)run->params.matrix + (size_t)output * (size_t)columns, columns};
+  return rows ? rondo_cuda_product(run, rows, columns, run->pass->input_size, x, w, 0, gates) : RONDO_OK;
+}
+
 static rondo_status recurrence(rondo_cuda_run *run, const rondo_cuda_kept *kept) {
   const rondo_schedule *schedule = run->pass->schedule;
   size_t units = (size_t)run->pass->hidden_size, columns = (size_t)rondo_cuda_columns(run->pass->layer) * units;
   size_t first = 0, row = (size_t)run->hx_row;
+  int rows;
   TRY(rondo_cuda_rows_begin(run));
-  for (int start = 0, steps; start < schedule->steps; start += steps) {
-    steps = rondo_cuda_equal_steps(schedule, start);
-    run->step.rows = rondo_schedule_active(schedule, start);
-    run->step.step = start;
-    TRY(gather(run, steps, kept->hx + first * row));
-    TRY(rondo_cuda_mask_x(run, steps, kept->hx + first * row));
-    for (; run->step.step < start + steps; run->step.step++, first += (size_t)run->step.rows) {
-      float *hx = kept->hx + first * row;
-      if (kept->gates) run->parts.gates = kept->gates + first * columns;
-      if (kept->h) run->parts.h = kept->h + first * units;
-      TRY(rondo_cuda_cell(run, hx, hx + (size_t)run->step.rows * row));
-    }
+  TRY(gather_all(run, kept, &rows));
+  if (run->ahead) TRY(project_x(run, kept, rows));
+  for (int s = 0; s < schedule->steps; s++, first += (size_t)run->step.rows) {
+    float *hx = kept->hx + first * row;
+    run->step.step = s;
+    run->step.rows = rondo_schedule_active(schedule, s);
+    if (kept->gates) run->parts.gates = kept->gates + first * columns;
+    if (kept->h) run->parts.h = kept->h + first * units;
+    TRY(rondo_cuda_cell(run, hx, hx + (size_t)run->step.rows * row));
   }
   return rondo_cuda_rows_end(run);
 }
@@ -234,7 +283,7 @@ static rondo_status dense(rondo_cuda_run *run, const rondo_cuda_kept *kept) {
   run->step = (rondo_step){.rows = pass->batch, .timesteps = pass->timesteps};
   TRY(gather(run, pass->timesteps, kept->hx));
   rondo_cuda_matrix x = {kept->hx, run->hx_row}, matrix = {run->params.matrix, units}, sums = {run->parts.gates, units};
-  TRY(rondo_cuda_product(run, pass->batch * pass->timesteps, units, pass->input_size, x, matrix, sums));
+  TRY(rondo_cuda_product(run, pass->batch * pass->timesteps, units, pass->input_size, x, matrix, 0, sums));
   rondo_dense_forward_args args = {.batch = pass->batch,
                                    .timesteps = pass->timesteps,
                                    .units = units,
@@ -261,7 +310,8 @@ static rondo_status forward(const rondo_plan *plan, const rondo_cuda_state *stat
                         .state = state,
                         .pass = pass,
                         .parts = scratch.parts,
-                        .hx_row = (int)rondo_cuda_kept_row(layer, inputs)};
+                        .hx_row = (int)rondo_cuda_kept_row(layer, inputs),
+                        .ahead = plan->algorithm->id == RONDO_HOISTED};
   run.parts.row = kept.row, run.parts.position = kept.position;
   TRY(rondo_cuda_begin_products(state, scratch.parts.blas));
   TRY(arrange(&run, &params, &scratch));

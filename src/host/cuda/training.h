@@ -81,14 +81,6 @@ size_t rondo_cuda_scratch_of(const rondo_plan *plan, const rondo_layer *layer, s
 /* Gives cuBLAS the stream and its part of the workspace. */
 rondo_status rondo_cuda_begin_products(const rondo_cuda_state *state, void *workspace);
 
-/* Steps from start on in which as many rows take part as in it. */
-static inline int rondo_cuda_equal_steps(const rondo_schedule *s, int start) {
-  int end = start + 1;
-  if (s->full) return s->steps - start;
-  while (end < s->steps && s->active[end] == s->active[start]) end++;
-  return end - start;
-}
-
 /* Whether h is multiplied by masks on its way into products: see training_dropout.c. */
 static inline int rondo_cuda_masks_h(const rondo_layer *layer) {
   return layer->recurrent_dropout > 0;

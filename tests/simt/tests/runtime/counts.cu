@@ -4,6 +4,7 @@
 #include <cublas_v2.h>
 #include <dlfcn.h>
 __global__ void nothing() {}
+__global__ void move(const float4 *from, float *to) { to[threadIdx.x] = from[threadIdx.x].x + from[threadIdx.x].y; }
 static int (*count)(const char *);
 static const char *const names[] = {"launches", "captured_launches", "graph_launches", "kernels_run", "cublas_calls",
                                     "cublas_gemms", "default_workspace", "copies", "fills", "allocations", "frees",
@@ -23,6 +24,27 @@ static float *a;
 static void gemm() {
   float one = 1, zero = 0;
   EXPECT(!cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 2, 2, 2, &one, a, 2, a, 2, &zero, a + 4, 2));
+}
+// 8 threads load two floats each, however they do it, and store one; twice the threads do twice the work.
+static void work() {
+  float *to;
+  int before[3], once[3];
+  static const char *const of_kernels[] = {"kernel_load_bytes", "kernel_store_bytes", "kernel_instructions"};
+  CUDA(cudaMalloc(&to, 16 * 20)); CUDA(cudaMemset(to, 0, 16 * 20)); CUDA(cudaDeviceSynchronize());
+  for (int threads = 8; threads <= 16; threads += 8) {
+    for (int i = 0; i < 3; i++) before[i] = count(of_kernels[i]);
+    move<<<1, threads>>>((float4 *)to, to + 64);
+    for (int i = 0; i < 3; i++) EXPECT(count(of_kernels[i]) == before[i]); // issued, not run
+    CUDA(cudaDeviceSynchronize());
+    for (int i = 0; i < 3; i++) before[i] = count(of_kernels[i]) - before[i];
+    EXPECT((before[0] == 8 * threads || before[0] == 16 * threads) && before[1] == 4 * threads);
+    EXPECT(before[2] > 4 * threads && before[2] % threads == 0);
+    for (int i = 0; i < 3; i++) {
+      if (threads == 8) once[i] = before[i];
+      EXPECT(before[i] == threads / 8 * once[i]);
+    }
+  }
+  CUDA(cudaFree(to));
 }
 int main(int argc, char **argv) {
   *(void **)&count = dlsym(RTLD_DEFAULT, "simt_count");
@@ -100,5 +122,6 @@ int main(int argc, char **argv) {
   EXPECT(!cublasDestroy(handle)); // waits for the device
   GREW(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
   CUDA(cudaEventDestroy(event)); CUDA(cudaStreamDestroy(s)); CUDA(cudaFree(a)); CUDA(cudaFree(workspace));
+  work();
   return DONE();
 }

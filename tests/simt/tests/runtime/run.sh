@@ -120,7 +120,7 @@ faults() { # planted bugs are reported
 counts() {
   rm -f counts.json
   expect counts 0 '^ok' $simt --report=counts.json ./counts
-  expect counts-json 0 '"counts": {"launches": 5, "captured_launches": 1, "graph_launches": 2, "kernels_run": 6, ' cat counts.json
+  expect counts-json 0 '"counts": {"launches": 7, "captured_launches": 1, "graph_launches": 2, "kernels_run": 8, ' cat counts.json
   expect counts-default-workspace 0 '"cublasSgemm", "calls": 5, .*"default_workspace": 1}' cat counts.json
   expect counts-without-simt 0 '^no simt$' ./counts absent
 }
