@@ -325,11 +325,18 @@ static const char *const splittable[] = {"lstm:n1t7c1h2",
                                          "gru:n5t6c7h9l2:before:mask=left:zero:h0",
                                          "gru:n3t36c7h9:back:h0:head=3",
                                          "rnn:n3t6c7h17l2:len:zero:h0:restart",
+                                         "lstm:n3t36c7h18:len:zero:h0:weights=int8",
+                                         "gru:n5t6c7h33l2:before:h0:weights=int8",
                                          NULL};
-static const char *const one_part[] = {"lstm:n3t6c7h9",        "lstm:n9t4c5h16:strided:h0",
-                                       "lstm:n17t3c4h33:time", "lstm:n7t5c4h9l2:bi:mask=holes:h0:slots:restart",
-                                       "gru:n9t4c5h16:len:h0", "rnn:n7t5c4h9:back:mask=left",
-                                       "dense:n7t3c4h9",       NULL};
+static const char *const one_part[] = {"lstm:n3t6c7h9",
+                                       "lstm:n9t4c5h16:strided:h0",
+                                       "lstm:n17t3c4h33:time",
+                                       "lstm:n7t5c4h9l2:bi:mask=holes:h0:slots:restart",
+                                       "gru:n9t4c5h16:len:h0",
+                                       "rnn:n7t5c4h9:back:mask=left",
+                                       "dense:n7t3c4h9",
+                                       "lstm:n17t3c4h33:len:h0:weights=int8",
+                                       NULL};
 static const char *const with_state[] = {"lstm:n3t5c7h9:h0",
                                          "lstm:n3t5c7h9:back:time:strided:h0",
                                          "lstm:n2t9c6h5l3:h0",
@@ -338,6 +345,7 @@ static const char *const with_state[] = {"lstm:n3t5c7h9:h0",
                                          "gru:n4t5c6h11:mask=holes:h0",
                                          "gru:n4t5c6h11l2:bi:before:h0",
                                          "rnn:n6t5c3h17:back:h0:slots",
+                                         "lstm:n5t6c7h33l2:len:h0:weights=int8",
                                          NULL};
 
 const test_suite test_properties = {
