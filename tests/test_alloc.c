@@ -178,6 +178,7 @@ static const char *const shapes[] = {"lstm:n1t1c1h1",
                                      "dense:n5t6c7h33",
                                      "lstm:n5t6c7h33:len:h0:proj=5:weights=f16",
                                      "gru:n9t6c7h9:before:weights=bf16",
+                                     "lstm:n9t6c7h33l2:len:h0:weights=int8",
                                      NULL};
 static const char *const trained[] = {"lstm:n3t4c5h7l2:bi:len:h0:slots:dropout=0.3:rdropout=0.3:ldropout=0.3",
                                       "lstm:n17t40c33h48:norm:peephole:proj=5:head=3=softmax",

@@ -326,6 +326,8 @@ static const char *const splittable[] = {"lstm:n1t7c1h2",
                                          "gru:n3t36c7h9:back:h0:head=3",
                                          "rnn:n3t6c7h17l2:len:zero:h0:restart",
                                          "lstm:n17t5c35h33:h0:weights=bf16",
+                                         "lstm:n3t36c7h18:len:zero:h0:weights=int8",
+                                         "gru:n5t6c7h33l2:before:h0:weights=int8",
                                          NULL};
 static const char *const one_part[] = {"lstm:n3t6c7h9",
                                        "lstm:n9t4c5h16:strided:h0",
@@ -337,6 +339,7 @@ static const char *const one_part[] = {"lstm:n3t6c7h9",
                                        "lstm:n35t2c33h37:len:h0:weights=bf16",
                                        "gru:n34t2c5h19:weights=bf16",
                                        "rnn:n33t2c3h70:weights=bf16",
+                                       "lstm:n17t3c4h33:len:h0:weights=int8",
                                        NULL};
 static const char *const with_state[] = {"lstm:n3t5c7h9:h0",
                                          "lstm:n3t5c7h9:back:time:strided:h0",
@@ -346,6 +349,7 @@ static const char *const with_state[] = {"lstm:n3t5c7h9:h0",
                                          "gru:n4t5c6h11:mask=holes:h0",
                                          "gru:n4t5c6h11l2:bi:before:h0",
                                          "rnn:n6t5c3h17:back:h0:slots",
+                                         "lstm:n5t6c7h33l2:len:h0:weights=int8",
                                          NULL};
 
 const test_suite test_properties = {

@@ -216,17 +216,15 @@ static const char *const streams[] = {"lstm:n1t9c1h2",
                                       "gru:n5t6c7h33:before:h0:slots",
                                       "gru:n3t6c7h9:h0:head=4=softmax",
                                       "rnn:n3t6c7h17:h0:act=relu",
+                                      "lstm:n3t6c7h33l2:h0:slots:weights=int8",
+                                      "gru:n5t6c7h33:before:h0:weights=int8",
                                       NULL};
 /* Dense states, so that both places of an output have the same layout. */
 static const char *const with_state[] = {"lstm:n3t6c7h9:h0", "lstm:n2t9c6h5l3:h0", "lstm:n9t2c5h33:h0",
                                          "lstm:n5t6c7h9:bi:len:h0", NULL};
-static const char *const served[] = {"lstm:n5t6c7h9",
-                                     "lstm:n9t4c5h17l2",
-                                     "lstm:n4t6c7h9:peephole:norm:proj=5",
-                                     "gru:n7t5c3h9l2",
-                                     "gru:n5t4c3h33:before",
-                                     "rnn:n6t5c3h17:head=3",
-                                     NULL};
+static const char *const served[] = {
+    "lstm:n5t6c7h9",        "lstm:n9t4c5h17l2",     "lstm:n4t6c7h9:peephole:norm:proj=5", "gru:n7t5c3h9l2",
+    "gru:n5t4c3h33:before", "rnn:n6t5c3h17:head=3", "lstm:n9t4c5h17:weights=int8",        NULL};
 
 const test_suite test_state = {"State", TEST_ALL | TEST_HOISTED,
                                (const test_row[]){{"one_step_plan", one_step_plan, TEST_TABLE(streams)},

@@ -187,6 +187,8 @@ static void same_bits(const void *row) {
                                       "rnn:n17t5c9h65:bi=ave:mask=left",
                                       "lstm:n17t5c9h49l2:time:len:h0:weights=bf16",
                                       "gru:n9t6c7h35:before:h0:weights=bf16",
+                                      "lstm:n17t5c9h49l2:time:len:h0:weights=int8",
+                                      "gru:n9t6c7h35:before:h0:weights=int8",
                                       "dense:n9t4c5h33:act=softmax"};
   for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
     const problem_data *data = test_data_named(names[k]);
