@@ -223,6 +223,7 @@ double limits_read_gbs(limits *l, size_t bytes) {
   enum { MOST = sizeof l->reads / sizeof *l->reads };
   const size_t granule = 4096;
   bytes = bytes > LARGEST_BLOCK ? LARGEST_BLOCK : (bytes + granule - 1) / granule * granule;
+  if (!bytes) bytes = granule; /* a thread's share of less than a byte: it reads something all the same */
   int at = 0;
   while (at < l->read_count && l->reads[at].bytes != bytes) at++;
   double best = at < l->read_count ? l->reads[at].gbs : 0;
