@@ -64,16 +64,22 @@ __attribute__((target("avx512f,avx512bf16"))) static float pairs_avx512(long rou
 #endif
 
 #if defined(RONDO_AVX512_VNNI)
-/* Likewise; int32 may wrap around. */
+/* Likewise. The chains are vectors of int32, which the instruction adds to: of those of __m512i, which are of 64 bits,
+ * GCC makes copies, two for each product. */
+typedef int32_t vector_of_sums __attribute__((vector_size(64)));
+
+__attribute__((target("avx512f,avx512vnni"))) static vector_of_sums add_quads(vector_of_sums a, __m512i b) {
+  return (vector_of_sums)_mm512_dpbusd_epi32((__m512i)a, b, b);
+}
+
 __attribute__((target("avx512f,avx512vnni"))) static float quads_avx512(long rounds) {
-  const __m512i b = _mm512_set1_epi8(3), c = b, one = _mm512_set1_epi32(1);
-  __m512i a0 = _mm512_setzero_si512(), a1 = a0 + one, a2 = a1 + one, a3 = a2 + one, a4 = a3 + one, a5 = a4 + one;
-  __m512i a6 = a5 + one, a7 = a6 + one, a8 = a7 + one, a9 = a8 + one, a10 = a9 + one, a11 = a10 + one;
+  const __m512i b = _mm512_set1_epi8(3);
+  vector_of_sums a0 = {0}, a1 = a0 + 1, a2 = a1 + 1, a3 = a2 + 1, a4 = a3 + 1, a5 = a4 + 1;
+  vector_of_sums a6 = a5 + 1, a7 = a6 + 1, a8 = a7 + 1, a9 = a8 + 1, a10 = a9 + 1, a11 = a10 + 1;
   for (long k = 0; k < rounds; k++) {
-    a0 = _mm512_dpbusd_epi32(a0, b, c), a1 = _mm512_dpbusd_epi32(a1, b, c), a2 = _mm512_dpbusd_epi32(a2, b, c);
-    a3 = _mm512_dpbusd_epi32(a3, b, c), a4 = _mm512_dpbusd_epi32(a4, b, c), a5 = _mm512_dpbusd_epi32(a5, b, c);
-    a6 = _mm512_dpbusd_epi32(a6, b, c), a7 = _mm512_dpbusd_epi32(a7, b, c), a8 = _mm512_dpbusd_epi32(a8, b, c);
-    a9 = _mm512_dpbusd_epi32(a9, b, c), a10 = _mm512_dpbusd_epi32(a10, b, c), a11 = _mm512_dpbusd_epi32(a11, b, c);
+    a0 = add_quads(a0, b), a1 = add_quads(a1, b), a2 = add_quads(a2, b), a3 = add_quads(a3, b);
+    a4 = add_quads(a4, b), a5 = add_quads(a5, b), a6 = add_quads(a6, b), a7 = add_quads(a7, b);
+    a8 = add_quads(a8, b), a9 = add_quads(a9, b), a10 = add_quads(a10, b), a11 = add_quads(a11, b);
   }
   const vector_avx512 sum = (vector_avx512)(a0 ^ a1 ^ a2 ^ a3 ^ a4 ^ a5 ^ a6 ^ a7 ^ a8 ^ a9 ^ a10 ^ a11);
   return lanes_sum_avx512(&sum);
@@ -217,6 +223,7 @@ double limits_read_gbs(limits *l, size_t bytes) {
   enum { MOST = sizeof l->reads / sizeof *l->reads };
   const size_t granule = 4096;
   bytes = bytes > LARGEST_BLOCK ? LARGEST_BLOCK : (bytes + granule - 1) / granule * granule;
+  if (!bytes) bytes = granule; /* a thread's share of less than a byte: it reads something all the same */
   int at = 0;
   while (at < l->read_count && l->reads[at].bytes != bytes) at++;
   double best = at < l->read_count ? l->reads[at].gbs : 0;

@@ -25,7 +25,7 @@ typedef struct limits {
   int read_count;
 } limits;
 
-/* Measures the peaks of all units, in about 50 ms each. max_isa: nothing newer is used. */
+/* Measures the peaks of all units, in about 20 ms each. max_isa: nothing newer is used. */
 void limits_measure(limits *l, rondo_isa max_isa, int threads);
 
 /* Read bandwidth in GB/s when each thread goes over its own block of that size: measured when asked for, and the

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MOST_THREADS = 1024 }; /* of a context */
+
 static const char usage[] =
     "usage: bench_lstm [PROBLEM...] [options]\n"
     "Checks each problem against the formulas in double, then times it. PROBLEM is a name of --list or a problem "
@@ -124,7 +126,7 @@ static int take_option(options *o, int letter) {
     case 'R': value = number("recurrent-dropout", optarg, 0, 0.99), o->recurrent_dropout = (float)value; break;
     case 'T': o->training = 1; break;
     case 'c': o->recompute = 1; break;
-    case 't': value = number("threads", optarg, 1, 1024), o->context.threads = (int)value; break;
+    case 't': value = number("threads", optarg, 1, MOST_THREADS), o->context.threads = (int)value; break;
     case 'S': value = number("seconds", optarg, 0, 3600), o->seconds = value; break;
     case 'r': o->speech = optarg; break;
     case 'j': o->json = optarg; break;
@@ -188,6 +190,11 @@ static exit_code check_problem(const options *o, const char *text) {
   return EXIT_FINE;
 }
 
+static int all_cores(void) {
+  long cores = sysconf(_SC_NPROCESSORS_ONLN); /* -1: the system does not say */
+  return cores < 1 ? 1 : cores > MOST_THREADS ? MOST_THREADS : (int)cores;
+}
+
 exit_code options_read(options *o, int argc, char **argv) {
   *o = (options){.seconds = 1};
   for (int letter; (letter = getopt_long(argc, argv, "", long_options, NULL)) != -1;)
@@ -196,8 +203,7 @@ exit_code options_read(options *o, int argc, char **argv) {
   o->problem_count = argc - optind;
   for (int i = 0; i < o->problem_count; i++)
     if (check_problem(o, o->problems[i]) != EXIT_FINE) return EXIT_USAGE;
-  if (!o->context.threads)
-    o->context.threads = o->mode == MODE_LADDER || o->mode == MODE_GROWTH ? (int)sysconf(_SC_NPROCESSORS_ONLN) : 1;
+  if (!o->context.threads) o->context.threads = o->mode == MODE_LADDER || o->mode == MODE_GROWTH ? all_cores() : 1;
   exit_code code = check_mode(o);
   return code == EXIT_FINE ? check_training(o) : code;
 }

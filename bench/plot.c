@@ -13,8 +13,7 @@ static int fits(const json_object *row, const options *o) {
   const json_member *precision = json_find(row, "precision"), *training = json_find(row, "training"),
                     *threads = json_find(row, "threads"), *lengths = json_find(row, "lengths");
   return (!precision || !strcmp(precision->text, words_weights()[o->weights])) &&
-         (!training || (training->number != 0) == o->training) &&
-         (!threads || (int)threads->number == o->context.threads) &&
+         (!training || (training->number != 0) == o->training) && (!threads || threads->number == o->context.threads) &&
          (lengths ? !strcmp(lengths->text, words_lengths[o->ragged]) : !o->ragged);
 }
 

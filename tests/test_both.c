@@ -220,6 +220,7 @@ static void choices(const void *unused) {
   EXPECT(threads_for((rondo_cpu_costs){.barrier = 4e3}, work, (rondo_cpu_limits){1, 2}) == 2, "two save 0.1 ms");
   /* 1e6 / P + 100 (100 + 1000 (P - 2)) is least for P = 3. */
   EXPECT(threads_for((rondo_cpu_costs){.barrier = 100, .arrival = 1000}, work, all) == 3, "a third pays, a fourth not");
+  EXPECT(threads_for((rondo_cpu_costs){.arrival = 1e9}, work, all) == 2, "two threads pay for the arrival of a third");
   rondo_cpu_work five = work;
   five.parts = 5;
   rondo_cpu_work ahead = work;
@@ -277,6 +278,8 @@ static void at_once(const void *unused) {
   EXPECT(choice.both && choice.threads == 2 && choice.time == 1e6 + 1e4, "%d threads, %g", choice.threads, choice.time);
   choice = rondo_cpu_choose_both(&(rondo_cpu_costs){.wake_up = 3e6}, works, two);
   EXPECT(!choice.both && choice.threads == 1 && choice.time == 2e6, "%d threads, %g", choice.threads, choice.time);
+  choice = rondo_cpu_choose_both(&(rondo_cpu_costs){0}, works, two);
+  EXPECT(choice.both && choice.threads == 2, "where both ways take the same, %d threads and no groups", choice.threads);
   choice = rondo_cpu_choose_both(&(rondo_cpu_costs){0}, works, (rondo_cpu_limits){1, 1});
   EXPECT(!choice.both && choice.threads == 1, "%d threads of one", choice.threads);
   for (int d = 0; d < 2; d++) works[d].products = 0;
