@@ -62,12 +62,31 @@ static void option_round_trip(const void *unused) {
                             &p.dropout,   &p.layer_dropout, &p.recurrent_dropout};
     p.recompute = draw(at++, 2);
     for (size_t k = 0; k < sizeof rates / sizeof *rates; k++) *rates[k] = numbers[draw(at++, 6)];
-    if (i % 2 && !problem_trains(&p)) p.weights = (rondo_dtype)draw(at++, 3);
+    if (i % 2 && !problem_trains(&p)) p.weights = (rondo_dtype)draw(at++, RONDO_INT8 + 1);
     p.activation = draw_function(at), p.recurrent_activation = draw_function(at + 3);
     p.output_activation = draw_function(at + 6);
     if (p.head_units) p.head_activation = draw_function(at + 9);
     expect_round_trip(&p);
   }
+}
+
+/* The longest string that a problem has: every option, each at its longest; training has more of
+ * them than weights of few bits. */
+static void longest(const void *unused) {
+  (void)unused;
+  const rondo_function f = {RONDO_THRESHOLDED_RELU, -1.17549435e-38f, -1.17549435e-38f};
+  const float rate = 1.17549435e-38f;
+  const int most = PROBLEM_MAX_SIZE;
+  problem p;
+  memset(&p, 0, sizeof p);
+  p.cell = RONDO_DENSE, p.batch = p.timesteps = p.input_size = p.hidden_size = p.projection_size = p.head_units = most;
+  p.num_layers = PROBLEM_MAX_LAYERS, p.bidirectional = 1, p.merge = RONDO_SEPARATE;
+  p.go_backwards = p.time_order = p.reset_before = p.no_bias = p.time_major = p.strided = 1;
+  p.mask = MASK_HOLES, p.zero_output_for_mask = p.initial_state = p.slots = p.restart = p.peephole = 1;
+  p.input_forget = p.layer_norm = p.allow_tf32 = p.tiny = p.recompute = 1;
+  p.cell_clip = p.clip = p.zoneout = p.zoneout_cell = p.dropout = p.layer_dropout = p.recurrent_dropout = rate;
+  p.activation = p.recurrent_activation = p.output_activation = p.head_activation = f;
+  expect_round_trip(&p);
 }
 
 static void any_order(const void *unused) {
@@ -304,6 +323,7 @@ const test_suite test_problem_strings = {
                        {"small_round_trip", table_round_trip, TEST_TABLE(problem_small_table)},
                        {"training_round_trip", table_round_trip, TEST_TABLE(problem_training_table)},
                        {"option_round_trip", option_round_trip, NULL, 0},
+                       {"longest", longest, NULL, 0},
                        {"any_order", any_order, NULL, 0},
                        {"refused", refused, TEST_TABLE(hostile)},
                        {"long_text", long_text, NULL, 0},
