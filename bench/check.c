@@ -3,8 +3,7 @@
  * A bound carried from step to step grows like the norm of the recurrent weights to the power of t and soon says
  * nothing, so every step is judged by itself, from the very h that the run went on from (compare_expect_steps). Where y
  * does not hold every h, in a stack, under a head or after a sum of directions, only the first few steps can be judged,
- * by the carried bound. The error
- * is the distance from a run in double all the way: reported, but judged by no one. */
+ * by the carried bound. The error is the distance from a run in double all the way: reported, but judged by no one. */
 #include "check.h"
 
 #include <math.h>

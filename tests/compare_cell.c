@@ -62,8 +62,9 @@ static void normalise_products(exact_cell *l) {
   near_normalize(l->h_part, columns, l->weights->gamma_recurrent, l->unit);
 }
 
-/* A sum with one more addend, whose place among the terms is free. */
+/* A sum with one more addend, whose place among the terms is free; sums of levels are one term. */
 static near add_to_sum(const exact_cell *l, near sum, near addend, double terms) {
+  if (l->unit.levels > 0) terms = 0;
   double rounding = (terms + 3) * l->unit.sum / (1 - (terms + 3) * l->unit.sum);
   return (near){sum.value + addend.value, sum.error + addend.error + rounding * near_reach(addend) +
                                               l->unit.sum * (near_reach(sum) + near_reach(addend))};

@@ -19,6 +19,8 @@
  * more, and q' nearest to v' / s', two roundings more: an integer from the nearest to the least of such quotients to
  * the nearest to the largest. As a rule these are the same, and the error is that of s alone; near a tie they are two,
  * and the error is a whole s. So a difference in the last place may become one of s / |v|, once in about s / e_v.
+ * Their products are integers, whose sum is exact: of additions there are two, to what the sum begins with and to the
+ * other product. (The reference rounds each in double. 2^17 such roundings are less than one that p has to spare.)
  *
  * Product. The factors' errors cause r_a r_b - |a| |b|, its own rounding u r_a r_b. Sum: e_a + e_b + u (r_a + r_b).
  *
@@ -76,11 +78,15 @@ void near_quantise(near *row, int count, compare_arithmetic unit) {
     most = fmax(most, near_reach(row[k]));
   }
   double low = least * (1 - slack) / unit.levels, high = most * (1 + slack) / unit.levels;
-  for (int k = 0; k < count; k++)
-    if (least < 0x1p-100) /* perhaps all zeros; and if not, off by no more than s */
-      row[k] = (near){0, near_reach(row[k]) + high};
-    else
-      row[k] = quantised(row[k], largest / unit.levels, low, high, unit);
+  double s = largest < 0x1p-100 ? 0 : largest / unit.levels;
+  for (int k = 0; k < count; k++) {
+    if (least >= 0x1p-100) {
+      row[k] = quantised(row[k], s, low, high, unit);
+      continue;
+    }
+    double value = s > 0 ? s * nearbyint(row[k].value / s) : 0; /* the computed one may be 0, or off by s' / 2 */
+    row[k] = (near){value, fabs(value) + near_reach(row[k]) + high};
+  }
 }
 
 static double g(double n, double unit) {
@@ -304,8 +310,8 @@ void near_sums_add(near_sums *s, const near *row, int count, const float *w, int
 }
 
 static near sum_of(double value, double magnitude, double carried, int terms, compare_arithmetic unit) {
-  double p = (1 + unit.product) * (1 + unit.product) - 1;
-  return (near){value, carried + (g(terms + 2, unit.sum) + p) * magnitude + underflow};
+  double p = (1 + unit.product) * (1 + unit.product) - 1, additions = unit.levels > 0 ? 2 : terms + 2;
+  return (near){value, carried + (g(additions, unit.sum) + p) * magnitude + underflow};
 }
 
 near near_sums_get(const near_sums *s, int j, compare_arithmetic unit) {

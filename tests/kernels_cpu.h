@@ -53,8 +53,8 @@ const uint32_t *cpu_words(rondo_context *ctx, rondo_dtype type, const float *con
                           int stride);
 const float *const *cpu_rounded_rows(const float *const *from, int rows, int count);
 
-/* test_int8_cpu.c: random levels and scales of quads, (streams, 2 + rows / 4 rounded up, width) words; the same as
- * floats; and rows as quads. */
+/* test_int8_cpu.c: random levels and scales of quads, (streams, 2 + rows / 4 rounded up, width) words; and rows
+ * as quads. */
 void *cpu_filled_quads(rondo_context *ctx, const cpu_weights *s, uint64_t stream);
 const uint32_t *cpu_quads(rondo_context *ctx, const float *const *from, int rows, int count, int stride);
 

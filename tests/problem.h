@@ -60,7 +60,7 @@ typedef struct problem {
   int tiny, big;
 } problem;
 
-enum { PROBLEM_TEXT = 400, PROBLEM_MAX_SIZE = 1 << 20, PROBLEM_MAX_LAYERS = 64 };
+enum { PROBLEM_TEXT = 640, PROBLEM_MAX_SIZE = 1 << 20, PROBLEM_MAX_LAYERS = 64 };
 
 /* 1 and *p; or 0, *p untouched and a sentence in message (PROBLEM_TEXT bytes at least). Any bytes are safe to pass. */
 int problem_parse(problem *p, const char *text, char *message, size_t size);

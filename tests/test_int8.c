@@ -116,6 +116,27 @@ static void signal(const void *name) {
   EXPECT(db < 50, "%s: %.1f dB, as if nothing were rounded", (const char *)name, db);
 }
 
+/* A thread may round as it likes: levels stay the nearest. Rounding one way would leave some 35 dB, and the last places
+ * of floats and doubles, which do change, leave 100; at most they move a level that was as near as the next one. */
+static void rounding_modes(const void *name) {
+  static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+  const problem_data *data = test_data_named(name);
+  rondo_context *ctx = test_context();
+  float *right = NULL;
+  for (int i = 0; ctx && i < 4; i++) {
+    test_setup s;
+    fesetround(modes[i]);
+    int good = test_set_up(&s, ctx, data, NULL);
+    float *y = good ? test_forward(&s, &s.batch).y : NULL;
+    fesetround(FE_TONEAREST);
+    if (!good) return;
+    if (i == 0)
+      right = y;
+    else
+      EXPECT_RATIO(pow(10, (60 - decibels(y, right, s.y_count)) / 20), "%s: rounding mode %d", (const char *)name, i);
+  }
+}
+
 /* ---- what is refused --------------------------------------------------------------------------------------------- */
 
 typedef struct fit_row {
@@ -198,6 +219,7 @@ const test_suite test_int8 = {"Int8", TEST_ALL,
                               (const test_row[]){{"smaller", smaller, TEST_TABLE(large)},
                                                  {"not_finite", not_finite, TEST_TABLE(batches)},
                                                  {"signal", signal, TEST_TABLE(signals)},
+                                                 {"rounding_modes", rounding_modes, TEST_TABLE(batches)},
                                                  {"fits", fits, TEST_TABLE(fit_rows)},
                                                  {"too_deep", too_deep, NULL, 0},
                                                  {NULL, NULL, NULL, 0}}};

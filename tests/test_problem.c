@@ -62,12 +62,31 @@ static void option_round_trip(const void *unused) {
                             &p.dropout,   &p.layer_dropout, &p.recurrent_dropout};
     p.recompute = draw(at++, 2);
     for (size_t k = 0; k < sizeof rates / sizeof *rates; k++) *rates[k] = numbers[draw(at++, 6)];
-    if (i % 2 && !problem_trains(&p)) p.weights = (rondo_dtype)draw(at++, 3);
+    if (i % 2 && !problem_trains(&p)) p.weights = (rondo_dtype)draw(at++, RONDO_INT8 + 1);
     p.activation = draw_function(at), p.recurrent_activation = draw_function(at + 3);
     p.output_activation = draw_function(at + 6);
     if (p.head_units) p.head_activation = draw_function(at + 9);
     expect_round_trip(&p);
   }
+}
+
+/* The longest string that a problem has: every option, each at its longest; training has more of
+ * them than weights of few bits. */
+static void longest(const void *unused) {
+  (void)unused;
+  const rondo_function f = {RONDO_THRESHOLDED_RELU, -1.17549435e-38f, -1.17549435e-38f};
+  const float rate = 1.17549435e-38f;
+  const int most = PROBLEM_MAX_SIZE;
+  problem p;
+  memset(&p, 0, sizeof p);
+  p.cell = RONDO_DENSE, p.batch = p.timesteps = p.input_size = p.hidden_size = p.projection_size = p.head_units = most;
+  p.num_layers = PROBLEM_MAX_LAYERS, p.bidirectional = 1, p.merge = RONDO_SEPARATE;
+  p.go_backwards = p.time_order = p.reset_before = p.no_bias = p.time_major = p.strided = 1;
+  p.mask = MASK_HOLES, p.zero_output_for_mask = p.initial_state = p.slots = p.restart = p.peephole = 1;
+  p.input_forget = p.layer_norm = p.allow_tf32 = p.tiny = p.recompute = 1;
+  p.cell_clip = p.clip = p.zoneout = p.zoneout_cell = p.dropout = p.layer_dropout = p.recurrent_dropout = rate;
+  p.activation = p.recurrent_activation = p.output_activation = p.head_activation = f;
+  expect_round_trip(&p);
 }
 
 static void any_order(const void *unused) {
@@ -221,6 +240,28 @@ static void bounds_bite(const void *unused) {
   compare_free(&other);
 }
 
+/* What a backend may get wrong does not change what is right: values are those of a run without errors, also where the
+ * bounds have long outgrown them. */
+static void bounds_aside(const void *name) {
+  const problem_data *data = test_data_named(name);
+  const problem *p = &data->problem;
+  size_t count = (size_t)p->batch * (size_t)p->timesteps * (size_t)problem_columns(p);
+  compare_arithmetic unit = compare_arithmetic_of(RONDO_CPU, RONDO_ISA_AMX, p), none = {.levels = unit.levels};
+  compare_expected expected, exact;
+  if (!EXPECT(compare_expect(&expected, data, unit), "no host memory")) return;
+  if (!EXPECT(compare_expect(&exact, data, none), "no host memory")) return;
+  double widest = 0;
+  for (size_t i = 0; i < count; i++) widest = fmax(widest, expected.y_bound[i]);
+  EXPECT(widest > 1, "the bounds are %g at most, and always below what they bound", widest);
+  EXPECT(!memcmp(expected.y, exact.y, count * sizeof *exact.y), "other values with bounds than without");
+  compare_free(&expected);
+  compare_free(&exact);
+}
+
+static const char *const long_problems[] = {"lstm:n2t40c30h50", "lstm:n2t40c30h50:weights=bf16",
+                                            "lstm:n2t40c30h50:weights=int8", "gru:n2t40c30h50:before:h0:weights=int8",
+                                            NULL};
+
 /* A problem, and another that differs in one option: on the same numbers their results must be far apart, or no test of
  * the option could fail. */
 static const struct option_pair {
@@ -282,10 +323,12 @@ const test_suite test_problem_strings = {
                        {"small_round_trip", table_round_trip, TEST_TABLE(problem_small_table)},
                        {"training_round_trip", table_round_trip, TEST_TABLE(problem_training_table)},
                        {"option_round_trip", option_round_trip, NULL, 0},
+                       {"longest", longest, NULL, 0},
                        {"any_order", any_order, NULL, 0},
                        {"refused", refused, TEST_TABLE(hostile)},
                        {"long_text", long_text, NULL, 0},
                        {"random_numbers", random_numbers, NULL, 0},
                        {"bounds_bite", bounds_bite, NULL, 0},
+                       {"bounds_aside", bounds_aside, TEST_TABLE(long_problems)},
                        {"options_bite", options_bite, TEST_TABLE(option_pairs)},
                        {NULL, NULL, NULL, 0}}};

@@ -200,10 +200,11 @@ typedef enum rondo_layout {
 
 /* RONDO_INT8 keeps a column of weights, those of one gate of one unit in one matrix, as levels of -127..127 times a
  * float, the largest of their sizes / 127. Whatever is multiplied by them is rounded in the same way, row by row: x, h,
- * what a projection or a head is given, r * h with reset_before. A level is the nearest, of two the even one. A row or
- * column of which no number reaches 2^-100 counts as zeros; a row with one that is not finite gives NaN, in that
- * sequence alone. Sums of products are then integers and exact; biases, peepholes, layer_norm, states and all else are
- * float. A row is rounded by its own numbers, so results depend on nothing else.
+ * what a projection or a head is given, r * h with reset_before. A level is the nearest, of two the even one; of a row,
+ * as the CPU rounds it in float, either of two where both are as near to 2^-16 of a level. A row or column of which no
+ * number reaches 2^-100 counts as zeros; a row with one that is not finite gives NaN, in that sequence alone. Sums of
+ * products are then integers and exact; biases, peepholes, layer_norm, states and all else are float. A row is rounded
+ * by its own numbers, so results depend on nothing else.
  *
  * Rounding costs accuracy: on a model of speech y keeps 37 dB (with RONDO_BF16 it has 52, with RONDO_F16 72), and one
  * of 320 decisions changes, that of a frame whose probability is 0.5045. */

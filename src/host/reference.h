@@ -13,6 +13,8 @@
 
 #include "internal.h"
 
+#include <math.h>
+
 /* ---- functions --------------------------------------------------------------------------------------------------- */
 
 /* A function's value and its slope there; at a kink that of the side where the function is constant or less steep. */
@@ -52,6 +54,11 @@ typedef struct rondo_reference_layer {
 static inline double rondo_reference_factor(const rondo_reference_layer *l, const double *mask, size_t rows, size_t q,
                                             size_t j) {
   return mask ? mask[(l->masks == 1 ? 0 : q / l->units) * rows + j] : 1;
+}
+
+/* The integer nearest to v, of two the even one, whatever the thread's rounding mode. */
+static inline double rondo_reference_nearest(double v) {
+  return v - remainder(v, 1); /* both exact */
 }
 
 /* The next layer of a parameter block of doubles; on an arena without memory its size. */

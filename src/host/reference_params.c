@@ -108,7 +108,7 @@ static void round_column(double *matrix, size_t rows, size_t columns, size_t k) 
   for (size_t j = 0; j < rows; j++) largest = fmax(largest, fabs(matrix[j * columns + k]));
   for (size_t j = 0; j < rows; j++) {
     double *v = &matrix[j * columns + k];
-    *v = largest < 0x1p-100 ? 0 : nearbyint(*v * 127 / largest) * (largest / 127);
+    *v = largest < 0x1p-100 ? 0 : rondo_reference_nearest(*v * 127 / largest) * (largest / 127);
   }
 }
 

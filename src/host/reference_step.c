@@ -78,7 +78,7 @@ static double distance(const rondo_reference_layer *l, const double *row, size_t
 }
 
 static double rounded(double v, double d) {
-  return d == 0 ? v : nearbyint(v / d) * d;
+  return d == 0 ? v : rondo_reference_nearest(v / d) * d;
 }
 
 /* to (columns) = row (rows) @ matrix (rows, columns). */

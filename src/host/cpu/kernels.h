@@ -21,10 +21,11 @@
  * sums, too, are those of the same numbers kept as floats.
  *
  * Quads, of RONDO_INT8: k in the first byte. A row of x or h is `scale` times levels q of -127..127, scale the largest
- * of their sizes / 127, so it is a function of that row alone; its bytes are q + 128, without a sign, as VNNI has it,
- * and its scale stands behind them, as a float. A column of weights is its own scale times levels p, bytes with a sign.
- * Two rows lie ahead of each stream's words: -128 times the sums of its levels, with which sums begin (32 bits), and
- * its scales (floats). So a sum is that of q p, an integer, which is exact whatever the order, and then
+ * of their sizes / 127 and q the integer nearest to v * (127 / largest), each operation rounded; so it is a function
+ * of that row alone. Its bytes are q + 128, without a sign, as VNNI has it, and its scale stands behind them, as a
+ * float. A column of weights is its own scale times levels p, bytes with a sign. Two rows lie ahead of each stream's
+ * words: -128 times the sums of its levels, with which sums begin (32 bits), and its scales (floats). So a sum is that
+ * of q p, an integer, which is exact whatever the order, and then
  *
  *     sums = start + integer * (scale of the row * scale of the column)        with each operation, but the addition of
  *                                                                              a product, rounded by itself
