@@ -253,6 +253,21 @@ static void wakes(const void *unused) {
   }
 }
 
+/* No more threads than there are cores, but where they are asked for. */
+static void cores(const void *unused) {
+  (void)unused;
+  rondo_context *ctx = test_context_of(&(rondo_context_desc){.backend = RONDO_CPU, .threads = 5});
+  rondo_plan_desc desc = {.layer = {.input_size = 512, .hidden_size = 512}, .max_batch = 8, .max_timesteps = 100};
+  if (!ctx) return;
+  rondo_cpu_state *state = ctx->state;
+  state->costs = (rondo_cpu_costs){.cores = 3};
+  for (desc.threads = 0; desc.threads <= 4; desc.threads += 4) {
+    rondo_plan *plan = test_plan(ctx, &desc);
+    if (!plan) return;
+    EXPECT(says(plan, desc.threads ? ", 4 threads as asked" : ", 3 of 5 threads"), "\"%s\"", rondo_plan_text(plan));
+  }
+}
+
 /* Halves of the weights that fit a cache are worth more than half of the time. */
 static void cache(const void *unused) {
   (void)unused;
@@ -390,6 +405,7 @@ const test_suite test_both = {"BothDirections", TEST_ONCE,
 const test_suite test_cost = {"ThreadCost", TEST_ONCE,
                               (const test_row[]){PLAIN_TEST(choices),
                                                  PLAIN_TEST(wakes),
+                                                 PLAIN_TEST(cores),
                                                  PLAIN_TEST(cache),
                                                  PLAIN_TEST(at_once),
                                                  PLAIN_TEST(group_sizes),

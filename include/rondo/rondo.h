@@ -204,7 +204,8 @@ typedef enum rondo_layout {
  * as the CPU rounds it in float, either of two where both are as near to 2^-16 of a level. A row or column of which no
  * number reaches 2^-100 counts as zeros; a row with one that is not finite gives NaN, in that sequence alone. Sums of
  * products are then integers and exact; biases, peepholes, layer_norm, states and all else are float. A row is rounded
- * by its own numbers, so results depend on nothing else.
+ * by its own numbers, so results depend on nothing else. The largest number of a row times that of a column must not
+ * pass 5e42, or sums may become infinite or NaN.
  *
  * Rounding costs accuracy: on a model of speech y keeps 37 dB (with RONDO_BF16 it has 52, with RONDO_F16 72), and one
  * of 320 decisions changes, that of a frame whose probability is 0.5045. */
@@ -351,7 +352,8 @@ typedef struct rondo_plan_desc {
                                    enough; rondo_plan_sizes tells */
   int threads;                  /* CPU: so many of the context's threads work, but no more than a layer has parts (8 or
                                    16 units, say); contexts that use the plan must have as many. 0: as many as pay, by
-                                   a model of the time that a call takes, which rondo_plan_text quotes. It has every
+                                   a model of the time that a call takes, which rondo_plan_text quotes, and no more than
+                                   the machine has processors. It has every
                                    call wake its threads; where short calls follow each other within 20 us or so,
                                    these are awake, and asking for them pays sooner */
 } rondo_plan_desc;
@@ -360,7 +362,7 @@ typedef struct rondo_plan_desc {
 typedef struct rondo_sizes {
   size_t params;    /* the parameter block */
   size_t workspace; /* scratch of one call; on the CPU for both directions of a layer at once if the context that the
-                       plan was made with has several threads */
+                       plan was made with has several threads, and with RONDO_INT8 for h, a byte each, of all threads */
   size_t reserve;   /* what a training forward keeps for backward; 0 without training */
   size_t state;     /* dense c_n, (L*D, max_batch, H) floats; h_n, (L*D, max_batch, O), is no larger */
 } rondo_sizes;

@@ -13,6 +13,7 @@
  * rondo_plan_desc.threads overrules it. */
 #include "cpu/cpu.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -28,6 +29,10 @@ rondo_cpu_costs rondo_cpu_measured_costs(void) {
 #if defined(_SC_LEVEL2_CACHE_SIZE)
   long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); /* not everywhere known: 0, or -1 */
   if (bytes > 0) costs.cache = (double)bytes;
+#endif
+#if defined(_SC_NPROCESSORS_ONLN)
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (cores > 0) costs.cores = cores < INT_MAX ? (int)cores : INT_MAX;
 #endif
   return costs;
 }
@@ -74,12 +79,18 @@ rondo_cpu_limits rondo_cpu_limits_of(const rondo_plan *plan, const rondo_context
   const rondo_cpu_state *state = ctx->state;
   int asked = plan->desc.threads, most = rondo_pool_threads(state->pool);
   if (plan->desc.weights == RONDO_INT8) most = least(most, plan->threads); /* each has words of its own */
+  if (!asked && state->costs.cores) most = least(most, state->costs.cores);
   return asked ? (rondo_cpu_limits){asked, asked} : (rondo_cpu_limits){1, most};
+}
+
+/* Parts of the thread that has most of them. */
+static int largest_share(const rondo_cpu_work *w, int threads) {
+  return (w->parts + threads - 1) / threads;
 }
 
 /* Without waking anyone. */
 static double span(const rondo_cpu_costs *costs, const rondo_cpu_work *w, int threads) {
-  double share = (double)((w->parts + threads - 1) / threads) / (double)w->parts;
+  double share = (double)largest_share(w, threads) / (double)w->parts;
   double own = w->weights * share, held = own < costs->cache ? own : costs->cache;
   double multiply = w->products * share / w->rate, read = w->passes * (held / NEAR + (own - held) / FAR);
   double barrier = threads > 1 ? costs->barrier + costs->arrival * (threads - 2) : 0;
@@ -88,8 +99,11 @@ static double span(const rondo_cpu_costs *costs, const rondo_cpu_work *w, int th
 
 rondo_cpu_choice rondo_cpu_choose(const rondo_cpu_costs *costs, const rondo_cpu_work *work, rondo_cpu_limits limits) {
   rondo_cpu_choice best = {0};
-  int most = least(limits.most, work->parts);
+  int most = least(limits.most, work->parts), parts = 0;
   for (int threads = least(limits.least, most); threads <= most; threads++) {
+    int before = parts;
+    parts = largest_share(work, threads);
+    if (parts == before) continue; /* one more thread, and the others have as much to do */
     double time = span(costs, work, threads) + (threads > 1 ? work->wakes * costs->wake_up : 0);
     if (!best.threads || time < best.time) best = (rondo_cpu_choice){.threads = threads, .time = time};
   }
@@ -107,10 +121,12 @@ rondo_cpu_choice rondo_cpu_choose_both(const rondo_cpu_costs *costs, const rondo
   rondo_cpu_choice best = {.threads = one.threads > other.threads ? one.threads : other.threads,
                            .time = one.time + other.time};
   double alone[2] = {span(costs, &work[0], 1), span(costs, &work[1], 1)};
-  int most = least(limits.most, work[0].parts + work[1].parts);
+  int most = least(limits.most, work[0].parts + work[1].parts), parts = 0;
   for (int threads = limits.least < 2 ? 2 : least(limits.least, most); threads <= most; threads++) {
     rondo_cpu_choice both = {.threads = threads, .both = 1, .first_share = alone[0] / (alone[0] + alone[1])};
-    int first = rondo_cpu_first_group(&both, threads);
+    int first = rondo_cpu_first_group(&both, threads), before = parts;
+    parts = largest_share(&work[0], first) + largest_share(&work[1], threads - first);
+    if (parts == before) continue;
     double times[2] = {span(costs, &work[0], first), span(costs, &work[1], threads - first)};
     both.time = (times[0] > times[1] ? times[0] : times[1]) + (work[0].wakes + work[1].wakes) * costs->wake_up;
     if (best.both ? both.time < best.time : both.time <= best.time) best = both;

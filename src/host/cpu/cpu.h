@@ -36,6 +36,7 @@ typedef struct rondo_cpu_costs {
   double cache;            /* bytes of a core's second cache */
   double barrier, arrival; /* of two threads; more for each further one */
   double wake_up;          /* of threads, at the beginning of a call */
+  int cores;               /* that there are; 0: as many as threads */
 } rondo_cpu_costs;
 
 typedef struct rondo_cpu_state {
