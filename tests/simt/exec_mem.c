@@ -716,7 +716,7 @@ void run_mbarrier(warp *w, const insn *i, uint32_t mask) {
   block *owner[MAX_LANES];
   bool touches = i->op == MB_INIT || i->op == MB_INVAL, tests = i->op == MB_TEST || i->op == MB_TRY;
   EACH_LANE(mask, lane) {
-    block *b = owner[lane] = mbarrier_owner(w, i, (int)lane, &at[lane], ACCESS_ATOMIC);
+    block *b = owner[lane] = mbarrier_owner(w, i, (int)lane, &at[lane], ACCESS_ATOMIC | ACCESS_ARRIVAL);
     uint64_t a = at[lane];
     if (b != w->block && (touches || tests)) {
       exec_report(w, i, (int)lane, "synccheck", "an mbarrier in another block's shared memory can only be arrived at");

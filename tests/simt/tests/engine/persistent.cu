@@ -49,10 +49,11 @@ __device__ void wait(const unsigned *flags, unsigned step, int form, int bug) {
     if (form == COUNTER_RELEASE && bug != NO_ACQUIRE) while (load_acquire(flags) < all) __nanosleep(20);
     else {
       while (*(const volatile unsigned *)flags < all) {}
-      if (bug != NO_ACQUIRE) __threadfence();
+      if (bug != NO_ACQUIRE && form != FENCE_BY_ALL) __threadfence();
     }
   }
   __syncthreads();
+  if (form == FENCE_BY_ALL && bug != NO_ACQUIRE) __threadfence();
 }
 // h (2, n) of n threads: each step a thread adds its neighbours' values, in the next block too.
 K grid_exchange(unsigned *h, unsigned *flags, int steps, int form, int bug) {
@@ -84,6 +85,19 @@ K grid_warps(unsigned *h, unsigned *flags, int steps, int bug) {
     volatile unsigned *told = flags + 1 + blockIdx.x;
     if (threadIdx.x == 0) *told = t + 1; else while (*told <= t) __nanosleep(20);
   }
+}
+// Block 0 tells lane 0 of block 1, which fences and tells block 2, while another lane of its warp fences, too: no race.
+K grid_lanes(unsigned *h, unsigned *flags, unsigned *y, int bug) {
+  unsigned lane = threadIdx.x;
+  if (blockIdx.x == 0 && lane == 0) { h[0] = 7; store_release(flags, 1); }
+  if (blockIdx.x == 1 && lane == 0) {
+    while (load_acquire(flags) == 0) __nanosleep(20);
+    if (bug != NO_RELEASE) __threadfence();
+    for (int n = 0; n < 1000; n++) if (load_relaxed(flags + 2)) break;
+    store_relaxed(flags + 1, 1);
+  } else if (blockIdx.x == 1 && lane == 1)
+    for (int n = 0; n < 500; n++) { if (load_relaxed(flags + 3)) break; if (n % 50 == 49) __threadfence(); }
+  if (blockIdx.x == 2 && lane == 0) { while (load_acquire(flags + 1) == 0) __nanosleep(20); *y = h[0]; }
 }
 // Neighbours of two bytes: no race, whoever writes the other half of the word.
 K grid_halves(unsigned short *h) { h[threadIdx.x * gridDim.x + blockIdx.x] = (unsigned short)(threadIdx.x + blockIdx.x); }
@@ -239,6 +253,21 @@ K mbarrier_cluster(unsigned *y, int steps, int bug) {
   y[blockIdx.x * 32 + t] = v;
   cluster_arrive(false);
   cluster_wait();
+}
+// Block 0 waits at the scope of a block until all lanes of block 1 have arrived: it learns nothing but that, and may end.
+K arrivals_only(unsigned *y, int bug) {
+  __shared__ mbarrier full;
+  __shared__ unsigned h;
+  if (threadIdx.x == 0) mb_init(&full, 32);
+  cluster_arrive(false);
+  cluster_wait();
+  if (cluster_rank() == 1) {
+    if (bug == M_BLOCK_SCOPE && threadIdx.x == 0) store_peer(map(&h, 0), 1);
+    mb_arrive_peer(map(&full, 0), true);
+  } else {
+    if (bug != M_NO_WAIT) mb_wait(&full, 0);
+    y[threadIdx.x] = 1;
+  }
 }
 // The ring of cluster_ring with st.async: the values come with the bytes that their block's mbarrier counts.
 K async_ring(unsigned *y, int steps, int bug) {

@@ -51,6 +51,18 @@ static int grid_warps(int bug) {
 static int test_grid_warps(void) { return grid_warps(RIGHT); }
 static int bug_lanes_not_released(void) { return grid_warps(NO_RELEASE); }
 static int bug_lanes_not_told(void) { return grid_warps(NO_ACQUIRE); }
+static int grid_lanes(int bug) {
+  unsigned flags[4] = {0};
+  void *h = device(4), *y = device(4), *df = upload(flags, sizeof flags);
+  simt_launch shape = {{3, 1, 1}, {32, 1, 1}, {1, 1, 1}, 0, 1};
+  int result = RUN("grid_lanes", shape, ARG(h), ARG(df), ARG(y), ARG(bug));
+  if (bug) return result;
+  OK(result);
+  CHECK(*(const unsigned *)host(y, 4) == 7, "value");
+  return 0;
+}
+static int test_grid_lanes(void) { return grid_lanes(RIGHT); }
+static int bug_lane_no_fence(void) { return grid_lanes(NO_RELEASE); }
 static int test_grid_halves(void) {
   void *h = device(2 * N);
   simt_launch shape = {{BLOCKS, 1, 1}, {THREADS, 1, 1}, {1, 1, 1}, 0, 1};
@@ -75,6 +87,7 @@ GRID_BUG(counter_no_fence, COUNTER_FENCES, NO_RELEASE)
 GRID_BUG(counter_no_acquire, COUNTER_RELEASE, NO_ACQUIRE)
 GRID_BUG(counter_no_fence_behind, COUNTER_FENCES, NO_ACQUIRE)
 GRID_BUG(nobody_fences, FENCE_BY_ALL, NO_RELEASE)
+GRID_BUG(nobody_fences_behind, FENCE_BY_ALL, NO_ACQUIRE)
 GRID_BUG(flag_not_released, FLAG_EACH, NO_RELEASE)
 GRID_BUG(flag_no_acquire, FLAG_EACH, NO_ACQUIRE)
 GRID_BUG(flag_no_fence, FLAG_EACH_FENCES, NO_RELEASE)
@@ -208,6 +221,14 @@ static int async_end(int bug) {
       CHECK(((const unsigned *)host(dy, B * 128))[b * 32 + t] == (b / C * C + (b + C - 1) % C) * 32 + 31 - t, "block %u thread %u", b, t);
   return 0;
 }
+static int arrivals_only(int bug) {
+  if (!simt_module_function(module, "arrivals_only")) return SKIPPED;
+  void *dy = device(128);
+  simt_launch shape = {{2, 1, 1}, {32, 1, 1}, {2, 1, 1}, 0, 0};
+  if (bug) return RUN("arrivals_only", shape, ARG(dy), ARG(bug));
+  OK(RUN("arrivals_only", shape, ARG(dy), ARG(bug)));
+  return 0;
+}
 static int multicast(int bug) {
   unsigned x[64];
   if (!simt_module_function(module, "multicast")) return SKIPPED;
@@ -238,6 +259,7 @@ static int test_mbarrier_ring(void) { return mbarrier_ring(M_RIGHT); }
 static int test_mbarrier_cluster(void) { return mbarrier_cluster(M_RIGHT); }
 static int test_async_ring(void) { return async_ring(M_RIGHT); }
 static int test_async_end(void) { return async_end(M_RIGHT); }
+static int test_arrivals_only(void) { return arrivals_only(M_RIGHT); }
 static int test_multicast(void) { return multicast(M_RIGHT); }
 static int test_bulk_load(void) { return bulk_load(M_RIGHT); }
 #define MBARRIER_BUG(name, kernel, bug) static int bug_##name(void) { return kernel(bug); }
@@ -252,6 +274,8 @@ MBARRIER_BUG(mbarrier_peer_test, mbarrier_cluster, M_REMOTE_WAIT)
 MBARRIER_BUG(async_no_wait, async_ring, M_NO_WAIT)
 MBARRIER_BUG(async_other_mbarrier, async_ring, M_REMOTE_WAIT)
 MBARRIER_BUG(async_end_no_wait, async_end, M_NO_WAIT)
+MBARRIER_BUG(arrivals_no_wait, arrivals_only, M_NO_WAIT)
+MBARRIER_BUG(arrivals_and_more, arrivals_only, M_BLOCK_SCOPE)
 MBARRIER_BUG(bulk_no_wait, bulk_load, M_NO_WAIT)
 MBARRIER_BUG(multicast_no_wait, multicast, M_NO_WAIT)
 MBARRIER_BUG(multicast_short, multicast, M_SHORT)
@@ -296,10 +320,11 @@ static int bug_layer_no_barrier(void) { return cluster_layer(L_NO_BARRIER); }
 static int bug_layer_one_buffer(void) { return cluster_layer(L_ONE_BUFFER); }
 
 static const test tests[] = {
-  T(grid_forms), T(grid_warps), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(bulk_load), T(multicast),
+  T(grid_forms), T(grid_warps), T(grid_lanes), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(arrivals_only), T(bulk_load), T(multicast),
   T(cluster_layer), T(cluster_layer_wrong_fragment), BUG(bug_layer_no_barrier, "racecheck"), BUG(bug_layer_one_buffer, "racecheck"),
   BUG(bug_counter_not_released, "racecheck"), BUG(bug_counter_no_fence, "racecheck"), BUG(bug_counter_no_acquire, "racecheck"),
-  BUG(bug_counter_no_fence_behind, "racecheck"), BUG(bug_nobody_fences, "racecheck"), BUG(bug_flag_not_released, "racecheck"),
+  BUG(bug_counter_no_fence_behind, "racecheck"), BUG(bug_nobody_fences, "racecheck"), BUG(bug_nobody_fences_behind, "racecheck"), BUG(bug_lane_no_fence, "racecheck"),
+  BUG(bug_flag_not_released, "racecheck"),
   BUG(bug_flag_no_acquire, "racecheck"), BUG(bug_flag_no_fence, "racecheck"), BUG(bug_flag_plain, "racecheck"),
   BUG(bug_no_block_barrier, "racecheck"), BUG(bug_lanes_not_released, "racecheck"), BUG(bug_lanes_not_told, "racecheck"), BUG(bug_fence_of_block, "racecheck"), BUG(bug_no_grid_barrier, "racecheck"),
   BUG(bug_in_place, "racecheck"), BUG(bug_read_only_path, "read-only path"), BUG(bug_one_absent, "hang"),
@@ -313,6 +338,7 @@ static const test tests[] = {
   BUG(bug_mbarrier_invalid, "initcheck"), BUG(bug_mbarrier_peer_no_wait, "racecheck"), BUG(bug_mbarrier_peer_scope, "racecheck"),
   BUG(bug_mbarrier_peer_init, "racecheck"), BUG(bug_mbarrier_peer_test, "can only be arrived at"), BUG(bug_async_no_wait, "by the copy engine of block"),
   BUG(bug_async_other_mbarrier, "an mbarrier of another"), BUG(bug_async_end_no_wait, "may still use its shared memory|which has ended"),
+  BUG(bug_arrivals_no_wait, "may still use its shared memory|which has ended"), BUG(bug_arrivals_and_more, "may still use its shared memory"),
   BUG(bug_bulk_no_wait, "by the copy engine"),
   BUG(bug_bulk_short, "hang"), BUG(bug_multicast_no_wait, "by the copy engine"), BUG(bug_multicast_short, "hang"),
 };
