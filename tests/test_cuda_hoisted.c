@@ -224,6 +224,7 @@ static void infinite_x(const void *parameter) {
 typedef struct choice_row {
   const char *name;
   rondo_algorithm expected;
+  int timesteps; /* 0: the problem's */
 } choice_row;
 
 /* By the model of cost.c for an H100, which simt imitates. */
@@ -233,6 +234,7 @@ static const choice_row choices[] = {{"lstm:n64t1c640h640", RONDO_STEPWISE}, /* 
                                      {"lstm:n16t200c2h512", RONDO_STEPWISE},    /* W is nearly nothing */
                                      {"lstm:n4096t50c512h512", RONDO_STEPWISE}, /* rows enough for any product */
                                      {"dense:n4t8c16h16", RONDO_HOISTED},       /* the same: the first one */
+                                     {"rnn:n1t1c1h1", RONDO_STEPWISE, INT32_MAX - 3},
                                      {0}};
 
 static void automatic(const void *parameter) {
@@ -244,6 +246,7 @@ static void automatic(const void *parameter) {
   if (!ctx || !EXPECT(problem_parse(&p, row->name, message, sizeof message), "%s", message)) return;
   if (!test_is_simt(ctx) || cuda_major(ctx) != 9) SKIP("the rows are for the H100 of simt");
   rondo_plan_desc desc = problem_plan_desc(&p);
+  if (row->timesteps) desc.max_timesteps = row->timesteps;
   if (!EXPECT_OK(rondo_plan_create(&plan, ctx, &desc))) return;
   const char *text = rondo_plan_text(plan);
   EXPECT(plan->algorithm->id == row->expected, "%s", text);

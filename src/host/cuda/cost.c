@@ -124,7 +124,7 @@ static double chunk_time(const model *m, const rondo_layer *layer, double inputs
 }
 
 static double layer_time(const model *m, const rondo_layer *layer, size_t inputs) {
-  int timesteps = m->plan->desc.max_timesteps, chunks = (timesteps + m->chunk - 1) / m->chunk;
+  int timesteps = m->plan->desc.max_timesteps, chunks = (timesteps - 1) / m->chunk + 1;
   double rows = (double)m->plan->desc.max_batch * timesteps;
   if (layer->cell == RONDO_DENSE) return 2 * launch + product(m, rows, layer->hidden_size, (double)inputs);
   double time = chunks * chunk_time(m, layer, (double)inputs) + timesteps * step_time(m, layer, (double)inputs);

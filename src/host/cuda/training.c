@@ -128,10 +128,11 @@ static rondo_status measure(rondo_plan *plan, const rondo_cuda_state *state, con
   forward_scratch forward;
   rondo_cuda_scratch backward;
   rondo_cuda_kept kept;
-  OFFER(layer->hidden_size <= LARGEST,
-        "rondo_plan_create: hidden_size %d is not at most %d, the limit of cuda/stepwise", layer->hidden_size, LARGEST);
-  OFFER(inputs <= LARGEST, "rondo_plan_create: input_size %zu is not at most %d, the limit of cuda/stepwise", inputs,
-        LARGEST);
+  const char *name = plan->algorithm->name;
+  OFFER(layer->hidden_size <= LARGEST, "rondo_plan_create: hidden_size %d is not at most %d, the limit of cuda/%s",
+        layer->hidden_size, LARGEST, name);
+  OFFER(inputs <= LARGEST, "rondo_plan_create: input_size %zu is not at most %d, the limit of cuda/%s", inputs, LARGEST,
+        name);
   *reserve = rondo_cuda_keep(plan, layer, inputs, NULL, &kept);
   size_t bytes[] = {carve_forward(plan, layer, inputs, state->blas_workspace, NULL, &forward),
                     rondo_cuda_scratch_of(plan, layer, inputs, state->blas_workspace, NULL, &backward)};
