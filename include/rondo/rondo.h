@@ -444,9 +444,10 @@ RONDO_API rondo_status rondo_plan_param(const rondo_plan *plan, int layer, int d
  * params: rondo_plan_sizes()->params bytes of the backend's memory, aligned to 64 bytes. The arrays in weights are
  * host memory and may go when the call returns; it waits for the device, so do not call it while a stream is
  * captured. The block fits every plan with the same layer, weight type, training, backend, instruction set and
- * device, whatever its batch, timesteps and layout: pack once, share it between threads. With weights RONDO_F16 or
- * RONDO_BF16 they are rounded to nearest, ties to even; a finite one that the type cannot hold is an error, as is one
- * that is not finite with RONDO_INT8. Training
+ * device, whatever its batch, timesteps and layout: pack once, share it between threads. But for training plans it is
+ * not for files: another version of the library may arrange it otherwise. With weights RONDO_F16 or RONDO_BF16 they are
+ * rounded to nearest, ties to even; a finite one that the type cannot hold is an error, as is one that is not finite
+ * with RONDO_INT8. Training
  * plans that differ in recompute or in dropout rates share a block, too: a second one without dropout is for
  * validation. On the CPU each layer's part begins with a small header that rondo_forward checks; on CUDA, on the
  * reference and with training a wrong block cannot be noticed. Fails with INVALID_ARGUMENT, with training

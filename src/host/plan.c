@@ -1,5 +1,5 @@
-/* plan.c - checks a description, picks the first algorithm that fits, computes sizes, prints itself. All thought about
- * a call that does not depend on its pointers is done here, once. */
+/* plan.c - checks a description, picks the quickest algorithm by its model or the first that fits, computes sizes,
+ * prints itself. All thought about a call that does not depend on its pointers is done here, once. */
 #include "internal.h"
 
 #include "arena.h"

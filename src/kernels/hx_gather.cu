@@ -4,7 +4,8 @@
  *
  * One thread for V columns of one row r, steps over the grid's z. x may have any strides (a negative one over time:
  * go_backwards), and step s of row r may be at any position of any sequence, so this is also where layouts, directions,
- * masks and the order of rows end. Called by stepwise.c once per chunk, and by dense.c.
+ * masks and the order of rows end. Called by stepwise.c once per chunk, by hoisted.c and training.c for each run of
+ * steps with equally many rows, and by dense.c.
  *
  * Counted by tests/simt on sm_80 (N 16, T 10, C 128, H 128) per float of x: 23 thread instructions of PTX, 4 bytes
  * loaded and stored (of 16 bits: 24, and 2 stored), and h_0's once. ptxas for sm_75..sm_120: at most 38 registers, no
