@@ -99,6 +99,21 @@ K grid_lanes(unsigned *h, unsigned *flags, unsigned *y, int bug) {
     for (int n = 0; n < 500; n++) { if (load_relaxed(flags + 3)) break; if (n % 50 == 49) __threadfence(); }
   if (blockIdx.x == 2 && lane == 0) { while (load_acquire(flags + 1) == 0) __nanosleep(20); *y = h[0]; }
 }
+// Block 1 changes the flag that block 0 has set: by a read-modify-write it hands on what that released, by a store it does not.
+K grid_handed_on(unsigned *h, unsigned *flags, unsigned *y, int bug) {
+  if (blockIdx.x == 0) { h[0] = 7; store_release(flags, 1); return; }
+  if (blockIdx.x == 1) {
+    while (load_relaxed(flags) == 0) __nanosleep(20);
+    if (bug == NO_RELEASE) store_relaxed(flags, 2); else add_relaxed(flags);
+    store_relaxed(flags + 1, 1);
+    return;
+  }
+  while (load_relaxed(flags + 1) == 0) __nanosleep(20);
+  while (load_acquire(flags) < 2) __nanosleep(20);
+  *y = h[0];
+}
+// A sum over blocks, which atomics of a block's scope do not make.
+K grid_sum(unsigned *sum, int bug) { if (bug == BLOCK_SCOPE) atomicAdd_block(sum, 1); else atomicAdd(sum, 1); }
 // Neighbours of two bytes: no race, whoever writes the other half of the word.
 K grid_halves(unsigned short *h) { h[threadIdx.x * gridDim.x + blockIdx.x] = (unsigned short)(threadIdx.x + blockIdx.x); }
 // Gives up after so many polls and says so, in place of a hang.

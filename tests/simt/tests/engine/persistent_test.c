@@ -63,6 +63,30 @@ static int grid_lanes(int bug) {
 }
 static int test_grid_lanes(void) { return grid_lanes(RIGHT); }
 static int bug_lane_no_fence(void) { return grid_lanes(NO_RELEASE); }
+static int grid_handed_on(int bug) {
+  unsigned flags[2] = {0};
+  void *h = device(4), *y = device(4), *df = upload(flags, sizeof flags);
+  simt_launch shape = {{3, 1, 1}, {1, 1, 1}, {1, 1, 1}, 0, 1};
+  int result = RUN("grid_handed_on", shape, ARG(h), ARG(df), ARG(y), ARG(bug));
+  if (bug) return result;
+  OK(result);
+  CHECK(*(const unsigned *)host(y, 4) == 7, "value");
+  return 0;
+}
+static int test_grid_handed_on(void) { return grid_handed_on(RIGHT); }
+static int bug_not_handed_on(void) { return grid_handed_on(NO_RELEASE); }
+static int grid_sum(int bug) {
+  unsigned zero = 0;
+  void *sum = upload(&zero, 4);
+  simt_launch shape = {{BLOCKS, 1, 1}, {THREADS, 1, 1}, {1, 1, 1}, 0, 1};
+  int result = RUN("grid_sum", shape, ARG(sum), ARG(bug));
+  if (bug) return result;
+  OK(result);
+  CHECK(*(const unsigned *)host(sum, 4) == N, "sum");
+  return 0;
+}
+static int test_grid_sum(void) { return grid_sum(RIGHT); }
+static int bug_sum_of_block_scope(void) { return grid_sum(BLOCK_SCOPE); }
 static int test_grid_halves(void) {
   void *h = device(2 * N);
   simt_launch shape = {{BLOCKS, 1, 1}, {THREADS, 1, 1}, {1, 1, 1}, 0, 1};
@@ -320,10 +344,11 @@ static int bug_layer_no_barrier(void) { return cluster_layer(L_NO_BARRIER); }
 static int bug_layer_one_buffer(void) { return cluster_layer(L_ONE_BUFFER); }
 
 static const test tests[] = {
-  T(grid_forms), T(grid_warps), T(grid_lanes), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(arrivals_only), T(bulk_load), T(multicast),
+  T(grid_forms), T(grid_warps), T(grid_lanes), T(grid_handed_on), T(grid_sum), T(grid_halves), T(grid_spin_limit), T(cluster_ring), T(cluster_names), T(mbarrier_ring), T(mbarrier_cluster), T(async_ring), T(async_end), T(arrivals_only), T(bulk_load), T(multicast),
   T(cluster_layer), T(cluster_layer_wrong_fragment), BUG(bug_layer_no_barrier, "racecheck"), BUG(bug_layer_one_buffer, "racecheck"),
   BUG(bug_counter_not_released, "racecheck"), BUG(bug_counter_no_fence, "racecheck"), BUG(bug_counter_no_acquire, "racecheck"),
   BUG(bug_counter_no_fence_behind, "racecheck"), BUG(bug_nobody_fences, "racecheck"), BUG(bug_nobody_fences_behind, "racecheck"), BUG(bug_lane_no_fence, "racecheck"),
+  BUG(bug_not_handed_on, "racecheck"), BUG(bug_sum_of_block_scope, "racecheck"),
   BUG(bug_flag_not_released, "racecheck"),
   BUG(bug_flag_no_acquire, "racecheck"), BUG(bug_flag_no_fence, "racecheck"), BUG(bug_flag_plain, "racecheck"),
   BUG(bug_no_block_barrier, "racecheck"), BUG(bug_lanes_not_released, "racecheck"), BUG(bug_lanes_not_told, "racecheck"), BUG(bug_fence_of_block, "racecheck"), BUG(bug_no_grid_barrier, "racecheck"),
