@@ -228,14 +228,13 @@ typedef struct choice_row {
 } choice_row;
 
 /* By the model of cost.c for an H100, which simt imitates. */
-static const choice_row choices[] = {{"lstm:n64t1c640h640", RONDO_STEPWISE}, /* nothing to be ahead of */
-                                     {"lstm:n16t200c512h512", RONDO_HOISTED},
-                                     {"gru:n8t100c1024h1024:weights=f16", RONDO_HOISTED},
-                                     {"lstm:n16t200c2h512", RONDO_STEPWISE},    /* W is nearly nothing */
-                                     {"lstm:n4096t50c512h512", RONDO_STEPWISE}, /* rows enough for any product */
-                                     {"dense:n4t8c16h16", RONDO_HOISTED},       /* the same: the first one */
-                                     {"rnn:n1t1c1h1", RONDO_STEPWISE, INT32_MAX - 3},
-                                     {0}};
+static const choice_row choices[] = {
+    {"lstm:n64t1c640h640", RONDO_STEPWISE, 0}, /* nothing to be ahead of */
+    {"lstm:n16t200c512h512", RONDO_HOISTED, 0},      {"gru:n8t100c1024h1024:weights=f16", RONDO_HOISTED, 0},
+    {"lstm:n16t200c2h512", RONDO_STEPWISE, 0},    /* W is nearly nothing */
+    {"lstm:n4096t50c512h512", RONDO_STEPWISE, 0}, /* rows enough for any product */
+    {"dense:n4t8c16h16", RONDO_HOISTED, 0},       /* the same: the first one */
+    {"rnn:n1t1c1h1", RONDO_STEPWISE, INT32_MAX - 3}, {0}};
 
 static void automatic(const void *parameter) {
   const choice_row *row = parameter;
