@@ -184,8 +184,7 @@ static void same_bits_beside(const void *level) {
   if (!ctx) return;
   if (!beside) SKIP("no other instructions for weights of 8 bits");
   for (int rows = 1; rows <= 13; rows++)
-    for (int gates = 1; gates <= 4; gates++)
-      if (gates != 2) check_beside(kernels, beside, ctx, gates, rows);
+    for (int gates = 1; gates <= 4; gates++) check_beside(kernels, beside, ctx, gates, rows);
 }
 
 const test_suite test_int8_cpu = {

@@ -58,7 +58,7 @@ double cpu_share(double got, double expected, double bound) {
 /* Below, at and above every tile: 1..6, 16 and 32 rows, their sums, primes. */
 static const int row_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 16, 17, 31, 32, 33, 49, 70, 0};
 static const int depths[] = {1, 2, 3, 7, 16, 31, 32, 33, 70, 0};
-static const int gate_counts[] = {4, 3, 1, 0};
+static const int gate_counts[] = {4, 3, 2, 1, 0};
 
 /* Roundings of a sum at most; one of int8 is exact until it is multiplied by two scales, their product rounded, too. */
 static int terms(rondo_dtype type, int factors) {
@@ -89,7 +89,7 @@ static void add_in_tiles(const rondo_product_forward_args *args, int lanes) {
   for (int i = 0; i < args->blocks * args->rows * width; i++) {
     int column = i % width, m = i / width % args->rows, block = i / width / args->rows;
     const float *weights = (const float *)args->weights + block * args->inputs * width + column, *in = args->in[m];
-    float sum = args->start ? args->start[block * width + column] : 0;
+    float sum = args->start ? args->start[m * args->start_row + block * width + column] : 0;
     for (int begin = 0; begin < args->inputs; begin += 32) {
       float chains[2] = {0, 0};
       for (int k = begin; k < args->inputs && k < begin + 32; k++)
@@ -116,7 +116,7 @@ static void check_product_bits(const rondo_cpu_kernels *kernels, rondo_context *
 }
 
 /* Rows of the input overlap and run backwards. Sums block by block, with a gap behind each; or, row_major, all blocks
- * of a row together, with a gap behind each row. */
+ * of a row together, with a gap behind each row, and each row begins with zeros or with numbers of its own. */
 static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_dtype type, int gates, int rows,
                           int inputs, int blocks, int row_major) {
   enum { GAP = 8 };
@@ -129,12 +129,14 @@ static void product_shape(const rondo_cpu_kernels *kernels, rondo_context *ctx, 
                                      .inputs = inputs,
                                      .blocks = blocks,
                                      .in = (const float *const *)cpu_rows(x + rows - 1, rows, -1),
-                                     .start = row_major ? NULL : cpu_filled(ctx, (size_t)(blocks * row), 2),
+                                     .start = cpu_filled(ctx, (size_t)(rows * blocks * row), 2),
+                                     .start_row = row_major ? blocks * row : 0,
                                      .type = type,
                                      .weights = cpu_filled_weights(ctx, &shape, 3),
                                      .sums = buffer_output(ctx, (size_t)(gaps * (used + GAP))),
                                      .sums_block = row_major ? row : used + GAP,
                                      .sums_row = row_major ? used + GAP : row};
+  if (row_major && rows % 2 == 0) args.start = NULL;
   args.words_row = (ptrdiff_t)rondo_cpu_filled(shape.fill, (size_t)inputs) / shape.group + 4;
   if (shape.group > 1) args.in_words = cpu_words(ctx, type, args.in, rows, inputs, shape.fill, (int)args.words_row);
   check_product(kernels, &args);
@@ -167,6 +169,7 @@ typedef struct fused_case {
   const rondo_cpu_kernels *kernels;
   rondo_cell cell;
   rondo_fused_forward_args args;
+  int narrow;                      /* narrow_forward, else fused_forward */
   int gates, lanes, units, stride; /* units: padding included; stride: of rows of h, c and y */
   cpu_weights shape;
   float *sums, *h, *c; /* what args reads, c also where it writes */
@@ -261,14 +264,20 @@ static expected_state expect(const fused_case *f) {
     size_t n = i / (size_t)f->args.hidden, j = i % (size_t)f->args.hidden;
     e.before[i] = f->cell == RONDO_LSTM ? f->args.c_in[n][j] : f->args.h_in[n][j];
   }
-  if (f->cell == RONDO_LSTM) rondo_lstm_forward_ref(&f->args, f->kernels, e.a, e.size, e.c, e.h);
-  if (f->cell == RONDO_GRU) rondo_gru_forward_ref(&f->args, f->kernels, e.a, e.size, e.h);
-  if (f->cell == RONDO_RNN) rondo_rnn_forward_ref(&f->args, f->kernels, e.a, e.size, e.h);
+  if (f->narrow)
+    rondo_narrow_forward_ref(&f->args, f->kernels, f->cell, e.a, e.c, e.h);
+  else if (f->cell == RONDO_LSTM)
+    rondo_lstm_forward_ref(&f->args, f->kernels, e.a, e.size, e.c, e.h);
+  else if (f->cell == RONDO_GRU)
+    rondo_gru_forward_ref(&f->args, f->kernels, e.a, e.size, e.h);
+  else
+    rondo_rnn_forward_ref(&f->args, f->kernels, e.a, e.size, e.h);
   return e;
 }
 
+/* Sums are taken as they are by narrow_forward. */
 static void unit_bounds(const fused_case *f, const expected_state *e, int n, int j, double *c_bound, double *h_bound) {
-  int at = n * f->args.hidden + j, roundings = terms(f->args.type, f->args.hidden);
+  int at = n * f->args.hidden + j, roundings = f->narrow ? 0 : terms(f->args.type, f->args.hidden);
   const double *a = e->a + f->gates * at, *size = e->size + f->gates * at;
   *c_bound = 0;
   if (f->cell == RONDO_LSTM) {
@@ -287,7 +296,7 @@ static void check_fused(const rondo_cpu_kernels *kernels, rondo_context *ctx, fu
   expected_state e = expect(f);
   int begin = args->first_block * f->lanes, end = (args->first_block + args->blocks) * f->lanes;
   double c_worst = 0, h_worst = 0;
-  kernels->fused_forward[f->cell](args);
+  (f->narrow ? kernels->narrow_forward : kernels->fused_forward)[f->cell](args);
   for (int n = 0; n < args->rows; n++)
     for (int j = begin; j < args->hidden && j < end; j++) {
       int at = n * args->hidden + j;
@@ -396,6 +405,109 @@ static void same_bits(const void *row) {
         check_same_bits(kernels, ctx, cell, (rondo_dtype)type, *rows);
 }
 
+/* ---- narrow_forward ---------------------------------------------------------------------------------------------- */
+
+static int rest_of(const fused_case *f) {
+  return f->args.hidden % f->lanes;
+}
+
+/* Vectors of the last block, if it is packed. */
+static int narrow_vectors(const fused_case *f) {
+  return (f->gates * rest_of(f) + f->lanes - 1) / f->lanes;
+}
+
+/* The last block's stream of weights, packed. */
+static void *packed_weights(rondo_context *ctx, const fused_case *f) {
+  const cpu_weights *s = &f->shape;
+  int rows = (int)rondo_cpu_filled(s->fill, (size_t)s->rows) / s->group, width = narrow_vectors(f) * f->lanes;
+  if (s->type == RONDO_INT8) rows += RONDO_CPU_QUADS_HEAD;
+  size_t size = rondo_dtype_bytes(s->type) * (size_t)s->group, units = (size_t)rest_of(f);
+  size_t bytes = (size_t)(rows * width) * size;
+  const char *from = (const char *)f->args.weights + (size_t)((s->streams - 1) * rows * s->width) * size;
+  char *to = memset(buffer_output(ctx, (bytes + 3) / 4), 0, bytes);
+  for (int row = 0; row < rows; row++)
+    for (int g = 0; g < f->gates; g++)
+      memcpy(to + ((size_t)(row * width) + (size_t)g * units) * size,
+             from + (size_t)(row * s->width + g * f->lanes) * size, units * size);
+  return to;
+}
+
+/* The last block's sums, packed in place; what then lies behind them changes nothing. */
+static float *pack_sums(const fused_case *f) {
+  float *sums = f->sums + (f->args.blocks - 1) * f->args.sums_block, row[64];
+  int width = f->gates * f->lanes, units = rest_of(f);
+  for (int n = 0; n < f->args.rows; n++) {
+    for (int i = 0; i < width; i++) row[i] = NAN;
+    for (int i = 0; i < f->gates * units; i++) row[i] = sums[n * width + i / units * f->lanes + i % units];
+    memcpy(sums + n * width, row, (size_t)width * sizeof *row);
+  }
+  return sums;
+}
+
+/* From x's sums of all blocks to those of both products of the last one. */
+static void multiply_narrow(const rondo_cpu_kernels *kernels, rondo_context *ctx, fused_case *f) {
+  rondo_fused_forward_args *args = &f->args;
+  int last = args->blocks - 1, width = f->gates * f->lanes;
+  float *sums = pack_sums(f);
+  make_words(ctx, f);
+  if (f->cell == RONDO_GRU) kernels->gru_narrow_begin(args->rows, rest_of(f), args->bias + last * f->lanes, sums);
+  kernels->product_forward(&(rondo_product_forward_args){.gates = narrow_vectors(f),
+                                                         .rows = args->rows,
+                                                         .inputs = args->hidden,
+                                                         .blocks = 1,
+                                                         .in = args->h_in,
+                                                         .in_words = args->h_in_words,
+                                                         .words_row = args->words_row,
+                                                         .start = sums,
+                                                         .start_row = width,
+                                                         .type = args->type,
+                                                         .weights = packed_weights(ctx, f),
+                                                         .sums = sums,
+                                                         .sums_row = width});
+  f->narrow = 1, args->first_block = last, args->blocks = 1;
+}
+
+/* The last block, packed, is as the reference has it, and has the bits of one that is not packed. */
+static void check_narrow(const rondo_cpu_kernels *kernels, rondo_context *ctx, rondo_cell cell, rondo_dtype type,
+                         int rows, int hidden) {
+  fused_case whole = fused_make(kernels, ctx, cell, type, rows, hidden, 5);
+  fused_case packed = fused_make(kernels, ctx, cell, type, rows, hidden, 5);
+  if (narrow_vectors(&packed) >= packed.gates) return;
+  make_words(ctx, &whole);
+  kernels->fused_forward[cell](&whole.args);
+  multiply_narrow(kernels, ctx, &packed);
+  check_fused(kernels, ctx, &packed);
+  check_gaps(&packed, packed.h_out);
+  check_gaps(&packed, packed.y);
+  int begin = packed.args.first_block * packed.lanes;
+  size_t units = (size_t)(hidden - begin);
+  for (int n = 0; n < rows; n++) {
+    int same_c = test_same_bits(packed.args.c_out[n] + begin, whole.args.c_out[n] + begin, units);
+    int same_h = test_same_bits(packed.args.h_out[n] + begin, whole.args.h_out[n] + begin, units);
+    EXPECT(same_c && same_h, "cell %d type %d rows %d hidden %d: other bits in row %d", (int)cell, (int)type, rows,
+           hidden, n);
+    EXPECT(test_is_poison(packed.args.h_out[n], (size_t)begin), "rows %d hidden %d: written ahead of the block", rows,
+           hidden);
+  }
+}
+
+static void narrow(const void *row) {
+  const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
+  rondo_context *ctx = kernels ? cpu_host() : NULL;
+  if (!ctx) return;
+  for (const int *rows = row_counts; *rows; rows++)
+    for (int rest = 1; rest < kernels->lanes; rest++)
+      for (int type = RONDO_F32; type <= RONDO_INT8; type++)
+        for (int gru = 0; gru < 2; gru++) {
+          const rondo_cpu_kernels *beside = cpu_kernels_beside(row, (rondo_dtype)type);
+          int hidden = (*rows + rest) % 3 * kernels->lanes + rest;
+          check_narrow(kernels, ctx, gru ? RONDO_GRU : RONDO_LSTM, (rondo_dtype)type, *rows, hidden);
+          if (beside) check_narrow(beside, ctx, gru ? RONDO_GRU : RONDO_LSTM, (rondo_dtype)type, *rows, hidden);
+        }
+}
+
+/* ---- both -------------------------------------------------------------------------------------------------------- */
+
 /* y takes up what is there. */
 static void merges(const void *row) {
   const rondo_cpu_kernels *kernels = cpu_kernels_of(row);
@@ -443,6 +555,7 @@ const test_suite test_kernels_cpu = {"KernelsCpu", TEST_ONCE,
                                                         CPU_TEST(fused),
                                                         CPU_TEST(fused_parts),
                                                         CPU_TEST(same_bits),
+                                                        CPU_TEST(narrow),
                                                         CPU_TEST(merges),
                                                         CPU_TEST(specials),
                                                         {0}}};

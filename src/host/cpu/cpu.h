@@ -11,6 +11,10 @@
  * registers, and c and h follow from them without a detour through memory. The weights of a unit block are one stream;
  * a thread that owns a range of blocks owns one range of memory.
  *
+ * Of several blocks the last has n = H % V units, if that is not 0. Where their G n columns fit N < G vectors, it is a
+ * narrow block: its streams are packed, (F, N, V) and (H, N, V), gate g of its unit j in column g n + j, and so is its
+ * bias, at the start of its place.
+ *
  * General: every other layer (general.c). Each gate is a matrix of its own, and with it a stream for each unit block.
  *
  *     header | bias (G, B, V) | W (G, B, F, V) | R (G, B, O, V) | recurrent bias (G, B, V) | peephole (3, B, V)
@@ -56,6 +60,7 @@ typedef struct rondo_cpu_layout {
   size_t blocks, units;                         /* B, and B * V */
   size_t output_blocks;                         /* O / V, rounded up */
   size_t vectors, streams;                      /* fused: G of each row of weights in B streams; else 1 in G * B */
+  size_t narrow;                                /* N of the last block; 0: it is like the others */
   /* Where each piece begins, in floats from the start of the block. */
   size_t bias, input_weights, recurrent, recurrent_bias, peephole, gamma_kernel, gamma_recurrent, gamma_cell, beta_cell,
       projection;
@@ -137,7 +142,7 @@ void rondo_cpu_describe_threads(const rondo_plan *plan, const rondo_context *ctx
 typedef struct rondo_cpu_workspace {
   size_t rows;                 /* of x that are projected at a time */
   size_t h_stride, c_stride;   /* floats from row to row */
-  float *x_sums;               /* fused: (B, rows, G, V); else (rows, G, B * V) */
+  float *x_sums;               /* fused: (B, rows, G, V), narrow ones at the start of rows; else (rows, G, B * V) */
   float *h_sums;               /* general: (N, G, B * V) */
   float *inner;                /* general: (N, B * V), the input of a step's second product, or its result */
   float *projected;            /* with projection: (N, O in whole blocks) */

@@ -5,15 +5,19 @@
  * for these blocks only. Thus all it ever needs of the others is their part of h, published by one barrier a timestep.
  * h lies in two buffers that take turns: while a step reads the one, it writes the other. c of these units is nobody
  * else's, and stays where it is. Words of h that are made of whole rows, each thread makes for itself: that takes less
- * than a second barrier. */
+ * than a second barrier.
+ *
+ * The narrow block (kernels.h) lies last. Its product comes ahead of the blocks that are taken together with it: by the
+ * time narrow_forward loads its sums, at other places than they were stored at, it need not wait for them. */
 #include "cpu/cpu.h"
 
-/* The sums of a chunk, for some blocks. */
-static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int block, int blocks) {
+/* The sums of a chunk, for some blocks of so many vectors each. */
+static void project_vectors(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int block, int blocks,
+                            size_t vectors) {
   const rondo_cpu_layout *l = &call->layout;
   size_t width = l->gates * l->lanes;
   call->kernels->product_forward(&(rondo_product_forward_args){
-      .gates = (int)l->gates,
+      .gates = (int)vectors,
       .rows = chunk->rows,
       .inputs = (int)l->inputs,
       .blocks = blocks,
@@ -29,17 +33,64 @@ static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, in
   });
 }
 
+/* Whether the last of some blocks is the narrow one. */
+static int ends_narrow(const rondo_cpu_layout *l, int end) {
+  return l->narrow && end == (int)l->blocks;
+}
+
+/* Those of the narrow block for a row of the chunk. */
+static float *narrow_sums(const rondo_cpu_call *call, int row) {
+  const rondo_cpu_layout *l = &call->layout;
+  return call->ws.x_sums + ((l->blocks - 1) * call->ws.rows + (size_t)row) * l->gates * l->lanes;
+}
+
+/* The sums of a chunk, for some blocks. */
+static void project(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int block, int blocks) {
+  const rondo_cpu_layout *l = &call->layout;
+  int narrow = ends_narrow(l, block + blocks), whole = blocks - narrow;
+  if (whole) project_vectors(call, chunk, block, whole, l->gates);
+  if (!narrow) return;
+  project_vectors(call, chunk, block + whole, 1, l->narrow);
+  if (l->layer->cell == RONDO_GRU)
+    call->kernels->gru_narrow_begin(chunk->rows, (int)(l->hidden % l->lanes),
+                                    call->params + l->recurrent_bias + (l->blocks - 1) * l->lanes,
+                                    narrow_sums(call, 0));
+}
+
+/* Adds h's part to the narrow sums of a step. */
+static void add_recurrent(const rondo_cpu_call *call, const rondo_fused_forward_args *args, int before) {
+  const rondo_cpu_layout *l = &call->layout;
+  size_t width = l->gates * l->lanes, depth = rondo_cpu_depth(l, l->hidden);
+  float *sums = narrow_sums(call, before);
+  call->kernels->product_forward(&(rondo_product_forward_args){
+      .gates = (int)l->narrow,
+      .rows = args->rows,
+      .inputs = args->hidden,
+      .blocks = 1,
+      .in = args->h_in,
+      .in_words = args->h_in_words,
+      .words_row = args->words_row,
+      .start = sums,
+      .start_row = (ptrdiff_t)width,
+      .type = l->type,
+      .weights = rondo_cpu_weights(call, l->recurrent, (l->blocks - 1) * width * depth),
+      .sums = sums,
+      .sums_row = (ptrdiff_t)width,
+  });
+}
+
 /* One step for some blocks; `before` rows of the chunk belong to earlier steps. */
 static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, int step, int before,
                       const uint32_t *h_words, int block, int blocks) {
   const rondo_cpu_layout *l = &call->layout;
   const rondo_cpu_workspace *ws = &call->ws;
   size_t width = l->gates * l->lanes;
-  call->kernels->fused_forward[l->layer->cell](&(rondo_fused_forward_args){
+  int narrow = ends_narrow(l, block + blocks);
+  rondo_fused_forward_args args = {
       .rows = rondo_schedule_active(&call->schedule, step),
       .hidden = (int)l->hidden,
       .first_block = block,
-      .blocks = blocks,
+      .blocks = blocks - narrow,
       .type = l->type,
       .weights = rondo_cpu_weights(call, l->recurrent, 0),
       .bias = call->params + l->recurrent_bias,
@@ -53,7 +104,11 @@ static void take_step(const rondo_cpu_call *call, const rondo_cpu_chunk *chunk, 
       .c_out = ws->c_rows,
       .y = call->pass->y ? ws->y[chunk->turn] + before : NULL,
       .merge = call->pass->merge,
-  });
+  };
+  if (narrow) add_recurrent(call, &args, before);
+  if (args.blocks) call->kernels->fused_forward[l->layer->cell](&args);
+  args.first_block = (int)l->blocks - 1;
+  if (narrow) call->kernels->narrow_forward[l->layer->cell](&args);
 }
 
 /* One step of a thread's blocks. Every other step walks them backwards: when they are somewhat larger than the cache, a

@@ -6,6 +6,10 @@
  *     fused_forward     a[m, j, g] = sums[m, j, g] + h_0 R[0, j, g] + h_1 R[1, j, g] + ...
  *                       and from the a of a unit its new c and h, by the formulas of rondo.h
  *
+ * The last block may be a narrow one: where H % V = n units are left for it, and their G n columns fit N < G vectors,
+ * gate g of its unit j is column g n + j of N V. It takes product_forward for both products, of N "gates", the second
+ * in place, and narrow_forward for the rest.
+ *
  * Every other layer takes product_forward for both products and *_cell_forward for the rest, row by row; see there.
  *
  * Each sum is one chain of additions, in the order written, whatever rows or units a kernel takes together. So results
@@ -64,19 +68,24 @@ static inline size_t rondo_cpu_words(int group, size_t numbers) {
 
 /* Rows times weights. */
 typedef struct rondo_product_forward_args {
-  int gates; /* G of weights and sums: 4, 3 or 1 */
+  int gates; /* G of weights and sums: 4, 3, 2 (of a narrow block) or 1 */
   int rows, inputs, blocks;
   const float *const *in;   /* (rows): (inputs) */
   const uint32_t *in_words; /* of a type that has words, instead: (rows, those of inputs), rows words_row words apart */
   ptrdiff_t words_row;
-  const float *start;  /* (blocks, G, V), what the sums begin with; NULL: zeros */
+  const float *start;  /* (blocks, G, V), what the sums begin with, perhaps in place of them; NULL: zeros */
+  ptrdiff_t start_row; /* floats from row to row of it; 0: all rows begin alike */
   rondo_dtype type;    /* of the weights */
   const void *weights; /* (blocks, inputs, G, V), or words, (blocks, those of inputs, G, V), behind the head of quads */
   float *sums;         /* (blocks, rows, G, V) by the distances of blocks and rows, in floats */
   ptrdiff_t sums_block, sums_row;
 } rondo_product_forward_args;
 
-/* One timestep for some rows and the units of some blocks. c_out may be c_in. */
+/* One timestep for some rows and the units of some blocks. c_out may be c_in.
+ *
+ * narrow_forward: first_block is the narrow block, of n units. Its sums, in place as above, are those of both products:
+ * the first G n floats of a row. GRU: gate h has its recurrent part there, and x's where any block has it, 2 V floats
+ * from the start of the row. Weights, bias and words of h are not looked at. */
 typedef struct rondo_fused_forward_args {
   int rows, hidden;
   int first_block, blocks;
@@ -94,6 +103,10 @@ typedef struct rondo_fused_forward_args {
   float *const *y;     /* a second h_out, which is merged; or NULL */
   rondo_merge merge;   /* SUM, MUL, AVE with what y holds; else y is written */
 } rondo_fused_forward_args;
+
+/* Between a GRU's products for a narrow block of n units: in each row of sums (rows, 3, V), x's part of gate h goes to
+ * where narrow_forward expects it, and what the recurrent part begins with, bias (n), takes its place. */
+typedef void rondo_narrow_kernel(int rows, int units, const float *bias, float *sums);
 
 /* One timestep of some rows of any layer, from the sums of both products. They add up as
  *
@@ -145,6 +158,8 @@ typedef struct rondo_cpu_kernels {
   int pair_rows;    /* that a tile of them takes at most */
   void (*product_forward)(const rondo_product_forward_args *args);
   void (*fused_forward[RONDO_RNN + 1])(const rondo_fused_forward_args *args); /* by rondo_cell */
+  void (*narrow_forward[RONDO_GRU + 1])(const rondo_fused_forward_args *args);
+  rondo_narrow_kernel *gru_narrow_begin;
   rondo_cell_kernel *layer_norm_forward;
   rondo_cell_kernel *gru_reset_forward;             /* reset_before: z and r into x_sums, r * h_in to inner */
   rondo_cell_kernel *cell_forward[RONDO_DENSE + 1]; /* by rondo_cell; DENSE: x_sums becomes its function, in place */
@@ -198,6 +213,10 @@ void rondo_gru_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu
                            double *size, double *h);
 void rondo_rnn_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
                            double *size, double *h);
+
+/* The same of a narrow block, from sums alone. */
+void rondo_narrow_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, rondo_cell cell,
+                              double *a, double *c, double *h);
 
 /* Without layer_norm: cell_forward's inner (for DENSE: its result) and c, (rows, hidden). */
 void rondo_cell_forward_ref(const rondo_cell_forward_args *args, double *inner, double *c);

@@ -51,6 +51,31 @@ FINISH finish_rnn(const rondo_fused_forward_args *args, int block, int row, vec 
   finish_h(args, row, unit, vec_tanh(a), args->hidden - unit);
 }
 
+/* Gates of a row of the narrow block lie packed. */
+static void KERNEL(lstm_narrow_forward)(const rondo_fused_forward_args *args) {
+  int block = args->first_block, units = args->hidden - block * LANES;
+  const float *a = args->sums + block * args->sums_block;
+  for (int row = 0; row < args->rows; row++, a += 4 * LANES)
+    finish_lstm(args, block, row, vec_load_first(a, units), vec_load_first(a + units, units),
+                vec_load_first(a + 2 * units, units), vec_load_first(a + 3 * units, units));
+}
+
+static void KERNEL(gru_narrow_begin)(int rows, int units, const float *bias, float *sums) {
+  vec first = vec_load_first(bias, units);
+  for (int row = 0; row < rows; row++, sums += 3 * LANES) {
+    vec_store(sums + 2 * LANES, vec_load_first(sums + 2 * units, units));
+    vec_store_first(sums + 2 * units, first, units);
+  }
+}
+
+static void KERNEL(gru_narrow_forward)(const rondo_fused_forward_args *args) {
+  int block = args->first_block, units = args->hidden - block * LANES;
+  const float *a = args->sums + block * args->sums_block;
+  for (int row = 0; row < args->rows; row++, a += 3 * LANES)
+    finish_gru(args, block, row, vec_load_first(a, units), vec_load_first(a + units, units),
+               vec_load_first(a + 2 * units, units));
+}
+
 #if defined(VEC_TILES)
 #include "cpu/kernels_tiles.h"
 #else
@@ -61,7 +86,7 @@ static int tile_rows(int left) {
 
 /* What sums begin with: of a product, `at` floats from its start; of a step, the sums of x, but in a GRU's last gate,
  * whose x part waits until the recurrent part has been scaled. */
-INLINE vec product_start(const float *start, int at) {
+INLINE vec product_start(const float *start, ptrdiff_t at) {
   return start ? vec_load(start + at) : vec_set(0.0f);
 }
 
@@ -89,16 +114,15 @@ INLINE vec scaled_sum(vec_sums sum, vec start, const void *scales, const void *s
 #include "cpu/kernels_weights.h"
 #define GATES 3
 #include "cpu/kernels_weights.h"
+#define GATES 2
+#include "cpu/kernels_weights.h"
 #define GATES 1
 #include "cpu/kernels_weights.h"
 
 static void KERNEL(product_forward)(const rondo_product_forward_args *args) {
-  if (args->gates == 4)
-    product_4(args);
-  else if (args->gates == 3)
-    product_3(args);
-  else
-    product_1(args);
+  static void (*const products[])(const rondo_product_forward_args *) = {NULL, product_1, product_2, product_3,
+                                                                         product_4};
+  products[args->gates](args);
 }
 #endif
 
@@ -163,6 +187,8 @@ static void KERNEL(quantise)(int count, const float *in, uint32_t *out) {
       .pair_rows = PAIR_ROWS,                                                                                          \
       .product_forward = KERNEL(product_forward),                                                                      \
       .fused_forward = {[RONDO_LSTM] = fused_4, [RONDO_GRU] = fused_3, [RONDO_RNN] = fused_1},                         \
+      .narrow_forward = {[RONDO_LSTM] = KERNEL(lstm_narrow_forward), [RONDO_GRU] = KERNEL(gru_narrow_forward)},        \
+      .gru_narrow_begin = KERNEL(gru_narrow_begin),                                                                    \
       .layer_norm_forward = KERNEL(layer_norm_forward),                                                                \
       .gru_reset_forward = KERNEL(gru_reset_forward),                                                                  \
       .cell_forward = {[RONDO_LSTM] = KERNEL(lstm_cell_forward),                                                       \

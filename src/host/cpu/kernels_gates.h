@@ -1,5 +1,5 @@
-/* kernels_gates.h - the products for GATES gates (4, 3 or 1) and weights of TYPE, in tiles; kernels_weights.h includes
- * it for each.
+/* kernels_gates.h - the products for GATES gates (4, 3, 2 or 1; no cell has 2) and weights of TYPE, in tiles;
+ * kernels_weights.h includes it for each.
  *
  * A tile is up to ROWS rows by one unit block of LANES units: its sums stay in registers while k runs, with a load of
  * weights for each gate and one broadcast a row feeding a multiply-add for each. Where this makes few sums, which would
@@ -96,6 +96,7 @@ static void OF_TYPE(product, TYPE)(const rondo_product_forward_args *args) {
   }
 }
 
+#if GATES != 2
 static void OF_TYPE(fused, TYPE)(const rondo_fused_forward_args *args) {
   static void (*const tiles[2][ROWS + 1])(const rondo_fused_forward_args *, int, int) = {TILES(fused, 1),
                                                                                          WIDE_TILES(fused)};
@@ -108,6 +109,7 @@ static void OF_TYPE(fused, TYPE)(const rondo_fused_forward_args *args) {
     }
   }
 }
+#endif
 
 #undef WIDE_TILES
 #undef TILES

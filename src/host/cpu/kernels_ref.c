@@ -44,7 +44,8 @@ void rondo_product_forward_ref(const rondo_product_forward_args *args, const ron
   for (int block = 0; block < args->blocks; block++)
     for (int m = 0; m < args->rows; m++)
       for (int column = 0; column < width; column++) {
-        double sum = args->start ? args->start[block * width + column] : 0, absolute = fabs(sum);
+        double sum = args->start ? args->start[m * args->start_row + block * width + column] : 0;
+        double absolute = fabs(sum);
         for (int k = 0; k < args->inputs; k++) {
           const uint32_t *words = args->in_words ? args->in_words + m * args->words_row : NULL;
           double weight = weight_at(args->type, fill, args->weights, block, args->inputs, width, k, column);
@@ -86,6 +87,33 @@ static int end_unit(const rondo_fused_forward_args *args, int lanes) {
   return end < args->hidden ? end : args->hidden;
 }
 
+/* c and h of a unit from its gate sums. */
+static void lstm_state(const rondo_fused_forward_args *args, int n, int unit, const double *a, double *c, double *h) {
+  *c = sigmoid(a[1]) * args->c_in[n][unit] + sigmoid(a[0]) * tanh(a[2]);
+  *h = sigmoid(a[3]) * tanh(*c);
+}
+
+static double gru_state(const rondo_fused_forward_args *args, int lanes, int n, int unit, const double *a) {
+  double x_part = args->sums[unit / lanes * args->sums_block + (n * 3 + 2) * lanes + unit % lanes];
+  double z = sigmoid(a[0]);
+  return z * args->h_in[n][unit] + (1 - z) * tanh(x_part + sigmoid(a[1]) * a[2]);
+}
+
+void rondo_narrow_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, rondo_cell cell,
+                              double *a, double *c, double *h) {
+  int lanes = kernels->lanes, gates = cell == RONDO_LSTM ? 4 : 3, begin = args->first_block * lanes;
+  for (int n = 0; n < args->rows; n++)
+    for (int unit = begin; unit < args->hidden; unit++) {
+      int at = n * args->hidden + unit;
+      const float *sums = args->sums + args->first_block * args->sums_block + n * gates * lanes + unit - begin;
+      for (int g = 0; g < gates; g++) a[gates * at + g] = sums[g * (args->hidden - begin)];
+      if (cell == RONDO_LSTM)
+        lstm_state(args, n, unit, a + gates * at, &c[at], &h[at]);
+      else
+        h[at] = gru_state(args, lanes, n, unit, a + gates * at);
+    }
+}
+
 void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu_kernels *kernels, double *a,
                             double *size, double *c, double *h) {
   int lanes = kernels->lanes;
@@ -94,8 +122,7 @@ void rondo_lstm_forward_ref(const rondo_fused_forward_args *args, const rondo_cp
       int at = n * args->hidden + unit;
       double *gates = a + 4 * at;
       gate_sums(args, kernels, 4, n, unit, 0, gates, size + 4 * at);
-      c[at] = sigmoid(gates[1]) * args->c_in[n][unit] + sigmoid(gates[0]) * tanh(gates[2]);
-      h[at] = sigmoid(gates[3]) * tanh(c[at]);
+      lstm_state(args, n, unit, gates, &c[at], &h[at]);
     }
 }
 
@@ -105,11 +132,8 @@ void rondo_gru_forward_ref(const rondo_fused_forward_args *args, const rondo_cpu
   for (int n = 0; n < args->rows; n++)
     for (int unit = args->first_block * lanes; unit < end_unit(args, lanes); unit++) {
       int at = n * args->hidden + unit;
-      double *gates = a + 3 * at;
-      gate_sums(args, kernels, 3, n, unit, 1, gates, size + 3 * at);
-      double x_part = args->sums[unit / lanes * args->sums_block + (n * 3 + 2) * lanes + unit % lanes];
-      double z = sigmoid(gates[0]);
-      h[at] = z * args->h_in[n][unit] + (1 - z) * tanh(x_part + sigmoid(gates[1]) * gates[2]);
+      gate_sums(args, kernels, 3, n, unit, 1, a + 3 * at, size + 3 * at);
+      h[at] = gru_state(args, lanes, n, unit, a + 3 * at);
     }
 }
 

@@ -29,20 +29,20 @@ static void TILE(product)(const rondo_product_forward_args *args, int block, int
   const FACTOR *in[TILE_ROWS];
   size_t depth = DEPTH(args->inputs), stream = (HEAD + depth) * GATES * LANES;
   const WEIGHT *weights = (const WEIGHT *)args->weights + (size_t)block * stream;
-  const float *start = args->start ? args->start + (size_t)block * GATES * LANES : NULL;
+  const float *start = args->start ? args->start + (ptrdiff_t)block * GATES * LANES + row * args->start_row : NULL;
   float *out = args->sums + block * args->sums_block + row * args->sums_row;
   EACH(r, TILE_ROWS) in[r] = IN_ROW(in, row + r);
-  EACH(j, TILE_BLOCKS) EACH(g, GATES) {
-    SUM first = BEGIN(product_start(start, (j * GATES + g) * LANES), COLUMN(j, g));
-    EACH(r, TILE_ROWS) sums[r][j][g] = first;
-  }
+#define START(r, j, g) product_start(start, (r)*args->start_row + ((j)*GATES + (g)) * LANES)
+  EACH(r, TILE_ROWS) EACH(j, TILE_BLOCKS) EACH(g, GATES) sums[r][j][g] = BEGIN(START(r, j, g), COLUMN(j, g));
   TILE(accumulate)(sums, in, weights + HEAD * GATES * LANES, stream, depth);
   EACH(r, TILE_ROWS) EACH(j, TILE_BLOCKS) EACH(g, GATES) {
-    vec sum = END(sums[r][j][g], product_start(start, (j * GATES + g) * LANES), COLUMN(j, g), in[r] + depth);
+    vec sum = END(sums[r][j][g], START(r, j, g), COLUMN(j, g), in[r] + depth);
     vec_store(out + r * args->sums_row + j * args->sums_block + g * LANES, sum);
   }
+#undef START
 }
 
+#if GATES != 2
 static void TILE(fused)(const rondo_fused_forward_args *args, int block, int row) {
   SUM sums[TILE_ROWS][TILE_BLOCKS][GATES];
   const FACTOR *in[TILE_ROWS];
@@ -65,6 +65,7 @@ static void TILE(fused)(const rondo_fused_forward_args *args, int block, int row
   }
 #undef LAST
 }
+#endif
 
 #undef COLUMN
 #undef TILE

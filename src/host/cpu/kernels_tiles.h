@@ -159,10 +159,11 @@ static void product_tiles(const rondo_product_forward_args *args) {
       column columns[COLUMNS] = {0};
       panel p = next_panel(args->in_words + row * args->words_row, args->words_row, args->inputs, gates,
                            args->rows - row, before);
-      for (int i = 0; i < count; i++) { /* all rows begin alike: a distance of 0 */
+      for (int i = 0; i < count; i++) {
         int at = first + i, block = at / gates;
         columns[i].weights = column_weights(args->weights, gates, p.depth, at);
-        columns[i].start = args->start ? args->start + at * LANES : NULL;
+        columns[i].start = args->start ? args->start + row * args->start_row + at * LANES : NULL;
+        columns[i].start_row = args->start_row * (ptrdiff_t)sizeof(float);
         columns[i].sums = args->sums + block * args->sums_block + row * args->sums_row + at % gates * LANES;
         columns[i].sums_row = args->sums_row * (ptrdiff_t)sizeof(float);
       }

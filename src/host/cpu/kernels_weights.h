@@ -47,10 +47,12 @@ static void OF_GATES(product)(const rondo_product_forward_args *args) {
   (args->type == OWN_TYPE ? OF_TYPE(product, OWN_NAME) : rondo_cpu_kernels_avx512.product_forward)(args);
 }
 
+#if GATES != 2
 static void OF_GATES(fused)(const rondo_fused_forward_args *args) {
   static const rondo_cell cell = GATES == 4 ? RONDO_LSTM : GATES == 3 ? RONDO_GRU : RONDO_RNN;
   (args->type == OWN_TYPE ? OF_TYPE(fused, OWN_NAME) : rondo_cpu_kernels_avx512.fused_forward[cell])(args);
 }
+#endif
 
 #else
 static void OF_GATES(product)(const rondo_product_forward_args *args) {
@@ -61,6 +63,7 @@ static void OF_GATES(product)(const rondo_product_forward_args *args) {
   products[args->type](args);
 }
 
+#if GATES != 2
 static void OF_GATES(fused)(const rondo_fused_forward_args *args) {
   static void (*const steps[])(const rondo_fused_forward_args *) = {[RONDO_F32] = OF_TYPE(fused, f32),
                                                                     [RONDO_F16] = OF_TYPE(fused, f16),
@@ -68,6 +71,7 @@ static void OF_GATES(fused)(const rondo_fused_forward_args *args) {
                                                                     [RONDO_INT8] = OF_TYPE(fused, int8)};
   steps[args->type](args);
 }
+#endif
 #endif
 
 #undef OF_TYPE

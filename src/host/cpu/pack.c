@@ -16,7 +16,7 @@ typedef struct header {
   uint32_t version, isa, lanes, cell, options, inputs, hidden, outputs, type;
 } header;
 
-enum { HEADER_BYTES = 256, HEADER_VERSION = 3 };
+enum { HEADER_BYTES = 256, HEADER_VERSION = 4 };
 enum { OPTION_FUSED = 1, OPTION_RESET_BEFORE = 2, OPTION_PEEPHOLE = 4, OPTION_PROJECTION = 8, OPTION_LAYER_NORM = 16 };
 static const char magic[8] = "rondoC"; /* of the CPU */
 
@@ -63,6 +63,13 @@ static void place_options(rondo_cpu_layout *l, rondo_arena *arena) {
   if (layer->projection_size) l->projection = weights_piece(l, arena, l->output_blocks * l->lanes, l->hidden);
 }
 
+/* Of the last block, where packing saves some. A layer's only block stays as it is: for a single row, whose additions
+ * wait for each other however few the sums, a second kernel in each step would take more than is saved. */
+static size_t narrow_vectors(const rondo_cpu_layout *l) {
+  size_t columns = l->gates * (l->hidden % l->lanes), vectors = (columns + l->lanes - 1) / l->lanes;
+  return l->fused && l->blocks > 1 && columns && vectors < l->gates ? vectors : 0;
+}
+
 rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *layer, size_t inputs) {
   const rondo_cpu_kernels *kernels = rondo_cpu_kernels_of((rondo_isa)plan->variant);
   rondo_cpu_layout l = {.layer = layer, .type = plan->desc.weights, .fused = is_fused(layer), .inputs = inputs};
@@ -75,13 +82,15 @@ rondo_cpu_layout rondo_cpu_layout_of(const rondo_plan *plan, const rondo_layer *
   l.output_blocks = (l.outputs - 1) / l.lanes + 1;
   l.vectors = l.fused ? l.gates : 1;
   l.streams = l.fused ? l.blocks : l.gates * l.blocks;
+  l.narrow = narrow_vectors(&l);
   l.group = rondo_cpu_group(kernels, l.type);
   l.fill = rondo_cpu_fill(kernels, l.type);
+  size_t columns = l.gates * l.units - (l.narrow ? (l.gates - l.narrow) * l.lanes : 0);
   rondo_arena arena = {0};
   rondo_arena_take(&arena, HEADER_BYTES, 1);
   l.bias = piece(&arena, l.gates, l.units);
-  l.input_weights = weights_piece(&l, &arena, l.gates * l.units, l.inputs);
-  if (layer->cell != RONDO_DENSE) l.recurrent = weights_piece(&l, &arena, l.gates * l.units, l.outputs);
+  l.input_weights = weights_piece(&l, &arena, columns, l.inputs);
+  if (layer->cell != RONDO_DENSE) l.recurrent = weights_piece(&l, &arena, columns, l.outputs);
   if (layer->cell == RONDO_GRU && l.fused) l.recurrent_bias = piece(&arena, 1, l.units);
   if (layer->cell != RONDO_DENSE && !l.fused) place_options(&l, &arena);
   l.bytes = arena.used;
@@ -151,30 +160,39 @@ static float projection_at(const rondo_cpu_layout *l, const rondo_weights *from,
   return rondo_weights_projection(l->layer, from, k, j);
 }
 
-/* A row of `gates` gates of `columns` units each: fused (blocks, gates, V), else (gates, blocks, V). */
-static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
-                       element *at) {
-  size_t blocks = (columns - 1) / l->lanes + 1;
-  for (size_t i = 0; i < gates * blocks * l->lanes; i++) {
-    size_t vector = i / l->lanes, gate = l->fused ? vector % gates : vector / blocks;
-    size_t unit = (l->fused ? vector / gates : vector % blocks) * l->lanes + i % l->lanes;
-    to[i] = unit < columns ? at(l, from, 0, (int)gate, unit) : 0.0f;
-  }
-}
-
-/* A matrix of weights, `rows` numbers for each gate of each of `columns` units. */
+/* A matrix of weights, `rows` numbers for each of `gates` gates of each of `columns` units. */
 typedef struct matrix {
   const rondo_cpu_layout *layout;
   const rondo_weights *from;
   element *at;
-  size_t rows, columns, blocks, width; /* width: of a row of a stream */
+  size_t rows, gates, columns, blocks, streams, width; /* width: of a row of a stream */
 } matrix;
+
+static matrix matrix_of(const rondo_cpu_layout *l, const rondo_weights *from, size_t gates, size_t columns, size_t rows,
+                        element *at) {
+  size_t blocks = (columns - 1) / l->lanes + 1, vectors = l->fused ? gates : 1;
+  return (matrix){l, from, at, rows, gates, columns, blocks, gates * blocks / vectors, vectors * l->lanes};
+}
+
+/* Whether a stream's columns are packed: those of a piece of all gates. */
+static int is_narrow(const matrix *m, size_t stream) {
+  return m->layout->narrow && m->gates == m->layout->gates && stream == m->blocks - 1;
+}
 
 /* The number of row k in column i of a stream. */
 static float number_at(const matrix *m, size_t stream, size_t k, size_t i) {
   const rondo_cpu_layout *l = m->layout;
-  size_t gate = l->fused ? i / l->lanes : stream / m->blocks, unit = stream % m->blocks * l->lanes + i % l->lanes;
-  return k < m->rows && unit < m->columns ? m->at(l, m->from, k, (int)gate, unit) : 0.0f;
+  int narrow = is_narrow(m, stream);
+  size_t block = stream % m->blocks, units = narrow ? m->columns % l->lanes : l->lanes;
+  size_t gate = l->fused ? i / units : stream / m->blocks, unit = block * l->lanes + i % units;
+  return k < m->rows && gate < m->gates && unit < m->columns ? m->at(l, m->from, k, (int)gate, unit) : 0.0f;
+}
+
+/* A row of floats: fused (blocks, gates, V), else (gates, blocks, V). */
+static void pack_piece(const rondo_cpu_layout *l, const rondo_weights *from, float *to, size_t gates, size_t columns,
+                       element *at) {
+  matrix m = matrix_of(l, from, gates, columns, 1, at);
+  for (size_t i = 0; i < m.streams * m.width; i++) to[i] = number_at(&m, i / m.width, 0, i % m.width);
 }
 
 /* Column i of a stream, which is behind its head. */
@@ -210,12 +228,13 @@ static void pack_column(const matrix *m, size_t stream, size_t i, void *to) {
 /* `rows` rows of weights, rounded to the type: fused (blocks, rows, gates, V), else (gates, blocks, rows, V). */
 static void pack_weights(const rondo_cpu_layout *l, const rondo_weights *from, void *to, size_t gates, size_t columns,
                          size_t rows, element *at) {
-  size_t blocks = (columns - 1) / l->lanes + 1, vectors = l->fused ? gates : 1, width = vectors * l->lanes;
-  matrix m = {l, from, at, rows, columns, blocks, width};
-  size_t bytes = rondo_cpu_depth(l, rows) * width * rondo_dtype_bytes(l->type);
-  for (size_t stream = 0; stream < gates * blocks / vectors; stream++)
-    for (size_t i = 0; i < width; i++)
+  matrix m = matrix_of(l, from, gates, columns, rows, at);
+  size_t bytes = rondo_cpu_depth(l, rows) * m.width * rondo_dtype_bytes(l->type);
+  for (size_t stream = 0; stream < m.streams; stream++) {
+    if (is_narrow(&m, stream)) m.width = l->narrow * l->lanes; /* the last one */
+    for (size_t i = 0; i < m.width; i++)
       (l->type == RONDO_INT8 ? pack_quads : pack_column)(&m, stream, i, (unsigned char *)to + stream * bytes);
+  }
 }
 
 static void pack_options(const rondo_cpu_layout *l, const rondo_weights *from, float *block) {
