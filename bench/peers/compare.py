@@ -176,11 +176,11 @@ def main():
         print("lengths uniform in 1..T; peers run the padded batch, but for torch-packed")
     print(f"{'shape':16}" + "".join(f"{n:>14}" for n in names) + f"{'best GF/s':>12}" +
           (f"{'ratio':>8}" if a.ours else ""))
-    results, todo = [], list(shapes(a.shapes, set(filter(None, a.only.split(","))), a.lengths == "uniform"))
-    for i, s in enumerate(todo):
+    results, chosen = [], list(shapes(a.shapes, set(filter(None, a.only.split(","))), a.lengths == "uniform"))
+    for i, s in enumerate(chosen):
         asked = {**s, "precision": a.precision, "training": int(a.training), "lengths": a.lengths,
                  "seconds": a.seconds / a.rounds, "threads": a.threads}
-        best = measure(asked, peers, a.rounds, f"[{i + 1}/{len(todo)}]")
+        best = measure(asked, peers, a.rounds, f"[{i + 1}/{len(chosen)}]")
         work = flops(s, a.training)
         print(row(s, best, names, work), flush=True)
         results.append({**s, **about, "seconds": best, "flops": work})
